@@ -1,0 +1,1 @@
+"""One run of a Python function, predicted or actual, and how two runs differ."""

@@ -1,0 +1,1 @@
+"""Actual runs: a debuggee under debugpy, recorded frame by frame."""

@@ -1,0 +1,1 @@
+"""GGUF builds of CWM and the llama.cpp runtime that runs them. Knows nothing of debugging."""
