@@ -5,8 +5,9 @@ A frame is written as
     <|call_sep|>LOCALS<|action_sep|>LINE<|frame_sep|>            <|line_sep|>LOCALS<|action_sep|>LINE<|frame_sep|>
     <|return_sep|><|action_sep|>LINE<|arg_sep|>VALUE<|frame_sep|>   (<|exception_sep|> alike)
 
-LOCALS is a JSON object of `repr` strings in which `".."` stands for the same value as in the frame right before, where that
-one belongs to the same Python frame; VALUE is a JSON string of a `repr`; LINE is the physical source line with its newline.
+LOCALS is a JSON object of `repr` strings in which `".."` stands for the same value as in the frame right before, where
+that one belongs to the same Python frame; VALUE is a JSON string of a `repr`; LINE is the physical source line with its
+newline.
 
 Between this text and tokens stand segments: a special token, or text that is tokenized on its own with specials
 disabled, so that a program which holds the characters `<|frame_sep|>` stays plain text.
@@ -79,13 +80,13 @@ class FrameEncoder:
 
     def encode(self, frame: Frame) -> list[Segment]:
         """The frame's segments, from its event to `<|frame_sep|>`."""
-        known = self._known if same_python_frame(self._previous, frame) else {}
+        known: Mapping[str, str] = self._known if same_python_frame(self._previous, frame) else {}
         self._previous = frame
         head = SPECIAL_OF_EVENT[frame.event]
         if frame.event in (Event.CALL, Event.LINE):
             self._known = frame.locals
             return [head, locals_text(frame.locals, known), Special.ACTION, frame.source, Special.FRAME]
-        # An exception shows no locals: what the frame before it showed stays known to a handler in the same Python frame.
+        # An exception shows no locals: what the frame before showed stays known to a handler in the same Python frame.
         self._known = known if frame.event is Event.EXCEPTION else {}
         return [head, Special.ACTION, frame.source, Special.ARG, json.dumps(frame.value), Special.FRAME]
 
@@ -203,9 +204,9 @@ def parse_value(text: str) -> str:
 def parse_without_specials(text: str) -> list[RawFrame]:
     """Frames from the model's words after a text decoder dropped the special tokens.
 
-    What is left to see: LOCALS is a JSON object, a LINE ends at its newline, and VALUE is a JSON string behind a LINE that
-    no object precedes. A CALL and a LINE frame look the same, and so do a RETURN and an EXCEPTION: `event` is None. A last
-    frame that was cut within its LINE keeps what is there; one cut earlier is left out.
+    What is left to see: LOCALS is a JSON object, a LINE ends at its newline, and VALUE is a JSON string behind a LINE
+    that no object precedes. A CALL and a LINE frame look the same, and so do a RETURN and an EXCEPTION: `event` is None.
+    A last frame that was cut within its LINE keeps what is there; one cut earlier is left out.
     """
     frames: list[RawFrame] = []
     decoder = json.JSONDecoder()
