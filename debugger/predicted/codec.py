@@ -205,7 +205,7 @@ def parse_without_specials(text: str) -> list[RawFrame]:
     """Frames from the model's words after a text decoder dropped the special tokens.
 
     What is left to see: LOCALS is a JSON object, a LINE ends at its newline, and VALUE is a JSON string behind a LINE
-    that no object precedes. A CALL and a LINE frame look the same, and so do a RETURN and an EXCEPTION: `event` is None.
+    that no object precedes. A CALL and a LINE frame look the same, and so do RETURN and EXCEPTION: `event` is None.
     A last frame that was cut within its LINE keeps what is there; one cut earlier is left out.
     """
     frames: list[RawFrame] = []

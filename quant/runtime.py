@@ -1,0 +1,330 @@
+"""A GGUF loaded in this process and evaluated through llama.cpp's low-level API: prefill, verify, roll back.
+
+The high-level `llama_cpp.Llama` is not used: it computes logits that nobody reads (n_ctx * n_vocab floats with a draft
+model), points file descriptor 1 elsewhere while loading, and defaults to a context of 512 tokens and no GPU layers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+GGUF_MAGIC = b"GGUF"
+ALL_LAYERS = -1
+"""As `gpu_layers`: offload every layer where llama.cpp was built for a GPU; on a CPU build it means nothing."""
+CHUNK_TOKENS = 512
+"""Tokens that one call of llama.cpp evaluates; a long prompt is fed in chunks and can be cancelled between them."""
+VERIFY_TOKENS = 128
+"""The most tokens whose logits one call can give; llama.cpp reserves this many rows of n_vocab floats."""
+_SEQUENCE = 0
+
+
+class ModelError(Exception):
+    """A model that cannot be loaded or evaluated; `str()` is one sentence that says what to do."""
+
+
+class ContextFullError(ModelError):
+    """The context has no room for the tokens to be evaluated."""
+
+
+class CancelledError(Exception):
+    """The caller's `cancelled` said yes between two chunks; the tokens evaluated so far stay."""
+
+
+class Vocabulary:
+    """A model's tokens: text to ids with specials disabled, ids to bytes, and pieces to ids."""
+
+    def __init__(self, handle: Any, library: Any) -> None:
+        """Wrap llama.cpp's vocabulary `handle`; it lives as long as its model."""
+        self._handle = handle
+        self._library = library
+        self.size: int = library.llama_vocab_n_tokens(handle)
+        self._pieces: dict[int, bytes] = {}
+        self._ids: dict[str, int] | None = None
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of plain text: nothing is added, and no special token is ever made from characters."""
+        data = text.encode()
+        room = len(data) + 8
+        while True:
+            buffer = (self._library.llama_token * room)()
+            count: int = self._library.llama_tokenize(self._handle, data, len(data), buffer, room, False, False)
+            if count >= 0:
+                return list(buffer[:count])
+            room = -count
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that a token stands for, which may be part of a character; a special token gives its spelling."""
+        known = self._pieces.get(token)
+        if known is not None:
+            return known
+        room = 64
+        while True:
+            buffer = ctypes.create_string_buffer(room)
+            count: int = self._library.llama_token_to_piece(self._handle, token, buffer, room, 0, True)
+            if count >= 0:
+                self._pieces[token] = buffer.raw[:count]
+                return buffer.raw[:count]
+            room = -count
+
+    def id_of_piece(self, piece: str) -> int | None:
+        """The id of the entry spelled exactly `piece` in the vocabulary, or None."""
+        if self._ids is None:
+            text_of = self._library.llama_vocab_get_text
+            self._ids = {
+                text_of(self._handle, token).decode(errors="replace"): token for token in reversed(range(self.size))
+            }
+        return self._ids.get(piece)
+
+
+class Runtime:
+    """One model, one context, one sequence of evaluated tokens. Not safe for use by several threads at once.
+
+    Own it with `with Runtime.open(...) as runtime`, or call `close()`.
+    """
+
+    def __init__(self, library: Any, model: Any, context: Any, path: Path) -> None:
+        """Take ownership of llama.cpp's handles; use `open`."""
+        self._library = library
+        self._model = model
+        self._context = context
+        self.path = path
+        self.vocabulary = Vocabulary(library.llama_model_get_vocab(model), library)
+        self.context: int = library.llama_n_ctx(context)
+        """How many tokens fit."""
+        self.window: int = library.llama_model_n_swa(model)
+        """Tokens that windowed layers see; 0 if all layers see everything."""
+        self.description = _read_string(lambda buffer, room: library.llama_model_desc(model, buffer, room))
+        self.calls = 0
+        """How often llama.cpp was asked to evaluate; on every machine the same measure of work saved."""
+        self._tokens: list[int] = []
+
+    @classmethod
+    def open(
+        cls, path: Path | str, *, context: int = 8192, gpu_layers: int = ALL_LAYERS, threads: int | None = None
+    ) -> Runtime:
+        """Load a GGUF with room for `context` tokens; `threads` defaults to the physical cores. Raises ModelError."""
+        path = Path(path)
+        _check_gguf(path)
+        library = _load_library()
+        with _LOADING:
+            _LOG.clear()
+            model_parameters = library.llama_model_default_params()
+            model_parameters.n_gpu_layers = 2**31 - 1 if gpu_layers == ALL_LAYERS else gpu_layers
+            model = library.llama_model_load_from_file(str(path).encode(), model_parameters)
+            if not model:
+                raise ModelError(f"{path} cannot be loaded: {_complaint()} Download or build the file again.")
+            trained: int = library.llama_model_n_ctx_train(model)
+            parameters = library.llama_context_default_params()
+            parameters.n_ctx = min(context, trained) if trained > 0 else context
+            parameters.n_batch = parameters.n_ubatch = CHUNK_TOKENS
+            parameters.n_outputs_max = VERIFY_TOKENS
+            parameters.n_seq_max = 1
+            parameters.swa_full = False
+            parameters.n_threads = parameters.n_threads_batch = threads or psutil.cpu_count(logical=False) or 1
+            handle = library.llama_init_from_model(model, parameters)
+            if not handle:
+                library.llama_model_free(model)
+                raise ModelError(
+                    f"{path} loads, but a context of {context} tokens does not fit: {_complaint()} "
+                    "Ask for a smaller context."
+                )
+        return cls(library, model, handle, path)
+
+    def __enter__(self) -> Runtime:
+        """Use the runtime and close it at the end."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """Free the context and the model; a second call does nothing."""
+        context, self._context = self._context, None
+        model, self._model = self._model, None
+        if context:
+            self._library.llama_free(context)
+        if model:
+            self._library.llama_model_free(model)
+
+    @property
+    def tokens(self) -> Sequence[int]:
+        """The tokens evaluated so far, in order."""
+        return self._tokens
+
+    def metadata(self, key: str) -> str | None:
+        """A value of the GGUF's metadata as text, or None."""
+        value = _read_string(
+            lambda buffer, room: self._library.llama_model_meta_val_str(self._model, key.encode(), buffer, room)
+        )
+        return value or None
+
+    def prefill(self, tokens: Sequence[int], cancelled: Callable[[], bool] = lambda: False) -> NDArray[np.float32]:
+        """Make `tokens` the whole evaluated sequence and return the logits (n_vocab,) after its last token.
+
+        What the sequence shares with the tokens evaluated before is not evaluated again. Raises ContextFullError,
+        CancelledError.
+        """
+        if not tokens:
+            raise ValueError("a prompt needs at least one token")
+        # The last token is evaluated again even when it is known, since only a call of llama.cpp gives its logits.
+        shared = _common_prefix(self._tokens, tokens[:-1])
+        self.roll_back(shared)
+        return self.extend(tokens[shared:], cancelled)
+
+    def extend(self, tokens: Sequence[int], cancelled: Callable[[], bool] = lambda: False) -> NDArray[np.float32]:
+        """Evaluate further tokens and return the logits (n_vocab,) after the last one.
+
+        Raises ContextFullError, CancelledError.
+        """
+        self._check_room(len(tokens))
+        for start in range(0, len(tokens), CHUNK_TOKENS):
+            if cancelled():
+                raise CancelledError
+            chunk = tokens[start : start + CHUNK_TOKENS]
+            self._evaluate(chunk, [index == len(tokens) - 1 - start for index in range(len(chunk))])
+        return self._logits(-1)
+
+    def verify(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """Evaluate at most VERIFY_TOKENS further tokens in one call.
+
+        Returns the logits after each of them (len(tokens), n_vocab). Raises ContextFullError.
+        """
+        if not 0 < len(tokens) <= VERIFY_TOKENS:
+            raise ValueError(f"between 1 and {VERIFY_TOKENS} tokens can be verified at once, not {len(tokens)}")
+        self._check_room(len(tokens))
+        self._evaluate(tokens, [True] * len(tokens))
+        return np.stack([self._logits(index) for index in range(len(tokens))])
+
+    def roll_back(self, length: int) -> None:
+        """Forget all evaluated tokens from position `length` on.
+
+        Where a window has already dropped what tokens from there on would need to see, the kept part is evaluated anew.
+        """
+        if length >= len(self._tokens):
+            return
+        kept = self._tokens[:length]
+        memory = self._library.llama_get_memory(self._context)
+        oldest: int = self._library.llama_memory_seq_pos_min(memory, _SEQUENCE)
+        needed = max(0, length - self.window) if self.window else 0
+        if oldest <= needed and self._library.llama_memory_seq_rm(memory, _SEQUENCE, length, -1):
+            self._tokens = kept
+            return
+        self._library.llama_memory_clear(memory, True)
+        self._tokens = []
+        if kept:
+            self.extend(kept)
+
+    def _check_room(self, count: int) -> None:
+        if len(self._tokens) + count > self.context:
+            raise ContextFullError(
+                f"{len(self._tokens) + count} tokens do not fit into a context of {self.context}; ask for a larger one."
+            )
+
+    def _evaluate(self, tokens: Sequence[int], wants_logits: Sequence[bool]) -> None:
+        if self._context is None:
+            raise ModelError("The model was closed; open it again.")
+        count = len(tokens)
+        batch = self._library.llama_batch_init(count, 0, 1)
+        try:
+            batch.n_tokens = count
+            for index, token in enumerate(tokens):
+                batch.token[index] = token
+                batch.pos[index] = len(self._tokens) + index
+                batch.n_seq_id[index] = 1
+                batch.seq_id[index][0] = _SEQUENCE
+                batch.logits[index] = wants_logits[index]
+            status: int = self._library.llama_decode(self._context, batch)
+        finally:
+            self._library.llama_batch_free(batch)
+        self.calls += 1
+        if status == 1:
+            raise ContextFullError(f"llama.cpp found no room for {count} more tokens; ask for a larger context.")
+        if status != 0:
+            raise ModelError(f"llama.cpp could not evaluate {count} tokens (status {status}): {_complaint()}")
+        self._tokens.extend(tokens)
+
+    def _logits(self, index: int) -> NDArray[np.float32]:
+        pointer = self._library.llama_get_logits_ith(self._context, index)
+        return np.array(np.ctypeslib.as_array(pointer, shape=(self.vocabulary.size,)), dtype=np.float32)
+
+
+_LOADING = threading.Lock()
+_LOG: list[str] = []
+"""llama.cpp's errors since the last load began; it prints nothing."""
+_ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR of ggml.h
+_callback: Any = None
+
+
+def _load_library() -> Any:
+    """Import llama_cpp on first use and take over its log, which would otherwise go to standard error."""
+    global _callback
+    try:
+        library: Any = importlib.import_module("llama_cpp.llama_cpp")
+    except (ImportError, OSError, RuntimeError) as error:
+        raise ModelError(
+            f"llama-cpp-python does not load ({error}); reinstall it: pip install llama-cpp-python"
+        ) from error
+    with _LOADING:
+        if _callback is None:
+            # ctypes keeps no reference of its own: without the global, llama.cpp would call freed memory.
+            _callback = library.llama_log_callback(_keep_errors)
+            library.llama_log_set(_callback, ctypes.c_void_p(0))
+            library.llama_backend_init()
+    return library
+
+
+def _keep_errors(level: int, text: bytes, _data: object) -> None:
+    if level == _ERROR_LEVEL:
+        _LOG.append(text.decode(errors="replace").strip())
+
+
+def _complaint() -> str:
+    """What llama.cpp logged first as an error (later ones only say that the load failed), with a full stop."""
+    text = _LOG[0] if _LOG else "llama.cpp gives no reason"
+    return f"{text.rstrip('.')}."
+
+
+def _check_gguf(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(GGUF_MAGIC))
+    except FileNotFoundError:
+        raise ModelError(f"There is no model file {path}; give the path of a GGUF.") from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}); give the path of a GGUF.") from error
+    if magic != GGUF_MAGIC:
+        raise ModelError(f"{path} is not a GGUF file; give the path of a GGUF.")
+
+
+def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
+    limit = min(len(left), len(right))
+    for index in range(limit):
+        if left[index] != right[index]:
+            return index
+    return limit
+
+
+def _read_string(read: Callable[[Any, int], int]) -> str:
+    """Call one of llama.cpp's `snprintf`-like readers; an absent value gives ''."""
+    room = 256
+    while True:
+        buffer = ctypes.create_string_buffer(room)
+        count = read(buffer, room)
+        if count < room:
+            return buffer.value.decode(errors="replace")
+        room = count + 1
