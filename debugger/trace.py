@@ -56,6 +56,8 @@ class Ending(str, Enum):
     RAISED = "raised"
     OUT_OF_FRAMES = "out of frames"
     OUT_OF_CONTEXT = "out of context"
+    MALFORMED = "malformed"
+    """The model left its format, which only an unconstrained prediction can do."""
     CANCELLED = "cancelled"
     TIMED_OUT = "timed out"
     EXITED = "exited"

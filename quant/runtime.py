@@ -65,26 +65,29 @@ class Vocabulary:
             room = -count
 
     def piece(self, token: int) -> bytes:
-        """The bytes that a token stands for, which may be part of a character; a special token gives its spelling."""
+        """The bytes of text that a token stands for, which may be part of a character; none for a special token."""
         known = self._pieces.get(token)
         if known is not None:
             return known
         room = 64
         while True:
             buffer = ctypes.create_string_buffer(room)
-            count: int = self._library.llama_token_to_piece(self._handle, token, buffer, room, 0, True)
+            count: int = self._library.llama_token_to_piece(self._handle, token, buffer, room, 0, False)
             if count >= 0:
                 self._pieces[token] = buffer.raw[:count]
                 return buffer.raw[:count]
             room = -count
 
+    def spelling(self, token: int) -> str:
+        """How the vocabulary spells a token, special or not; '' for an id beyond it."""
+        if not 0 <= token < self.size:
+            return ""
+        return self._library.llama_vocab_get_text(self._handle, token).decode(errors="replace")
+
     def id_of_piece(self, piece: str) -> int | None:
         """The id of the entry spelled exactly `piece` in the vocabulary, or None."""
         if self._ids is None:
-            text_of = self._library.llama_vocab_get_text
-            self._ids = {
-                text_of(self._handle, token).decode(errors="replace"): token for token in reversed(range(self.size))
-            }
+            self._ids = {self.spelling(token): token for token in reversed(range(self.size))}
         return self._ids.get(piece)
 
 

@@ -1,0 +1,193 @@
+"""What LOCALS and VALUE may look like, character by character, so that a token which cannot go on is never chosen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+_SIMPLE_ESCAPES = frozenset('"\\nrtbf')
+_HEX = frozenset("0123456789abcdef")
+_UNICODE_DIGITS = 4
+
+
+class _In(Enum):
+    START = auto()
+    KEY_OR_END = auto()
+    KEY_QUOTE = auto()
+    KEY = auto()
+    COLON = auto()
+    VALUE_SPACE = auto()
+    VALUE_QUOTE = auto()
+    VALUE = auto()
+    NEXT_OR_END = auto()
+    NEXT_SPACE = auto()
+    DONE = auto()
+
+
+class _Value(Enum):
+    """What a value holds so far; nothing else about it matters."""
+
+    EMPTY = auto()
+    ONE_DOT = auto()
+    UNCHANGED = auto()
+    """The two dots: only the closing quote can follow."""
+    TEXT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far an acceptable text has come."""
+
+    inside: _In
+    names: tuple[str, ...] = ()
+    """Names written so far; while a value is being written, the last one is its name."""
+    key: str = ""
+    value: _Value = _Value.EMPTY
+    escape: int = 0
+    """Characters that the current escape still needs; -1 right after a backslash."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the text is complete: nothing more can follow."""
+        return self.inside is _In.DONE
+
+    @property
+    def in_value(self) -> bool:
+        """Whether a value is being written."""
+        return self.inside is _In.VALUE
+
+
+class LocalsGrammar:
+    """JSON objects as `json.dumps` writes them, from names that the code has to strings that hold a `repr`.
+
+    `required` are the names that were there before, in their order; each comes back unless it is in `removable`. Names in
+    `unchanged` may have the value `".."`. New names come from `variables`.
+    """
+
+    def __init__(
+        self,
+        variables: Collection[str],
+        required: Sequence[str] = (),
+        removable: Collection[str] = (),
+        unchanged: Collection[str] = (),
+    ) -> None:
+        """Prepare to follow one LOCALS from `start`."""
+        self._variables = [_escaped(name) for name in variables]
+        self._required = [_escaped(name) for name in required]
+        self._removable = {_escaped(name) for name in removable}
+        self._unchanged = {_escaped(name) for name in unchanged}
+
+    start = State(_In.START)
+
+    def advance(self, state: State, text: str) -> State | None:
+        """The state after some more characters, or None if no LOCALS goes on like that."""
+        current: State | None = state
+        for character in text:
+            if current is None:
+                return None
+            current = self._step(current, character)
+        return current
+
+    def _step(self, state: State, character: str) -> State | None:
+        match state.inside, character:
+            case _In.START, "{":
+                return replace(state, inside=_In.KEY_OR_END)
+            case ((_In.KEY_OR_END | _In.KEY_QUOTE), '"') if self._next_names(state.names):
+                return replace(state, inside=_In.KEY, key="")
+            case ((_In.KEY_OR_END | _In.NEXT_OR_END), "}") if self._complete(state.names):
+                return replace(state, inside=_In.DONE)
+            case _In.KEY, '"':
+                if state.key not in self._next_names(state.names):
+                    return None
+                return replace(state, inside=_In.COLON, names=(*state.names, state.key))
+            case _In.KEY, _:
+                key = state.key + character
+                allowed = any(name.startswith(key) for name in self._next_names(state.names))
+                return replace(state, key=key) if allowed else None
+            case _In.COLON, ":":
+                return replace(state, inside=_In.VALUE_SPACE)
+            case _In.VALUE_SPACE, " ":
+                return replace(state, inside=_In.VALUE_QUOTE)
+            case _In.VALUE_QUOTE, '"':
+                return replace(state, inside=_In.VALUE, value=_Value.EMPTY)
+            case _In.VALUE, _:
+                return step_in_string(state, character, state.names[-1] in self._unchanged, _In.NEXT_OR_END)
+            case _In.NEXT_OR_END, "," if self._next_names(state.names):
+                return replace(state, inside=_In.NEXT_SPACE)
+            case _In.NEXT_SPACE, " ":
+                return replace(state, inside=_In.KEY_QUOTE)
+            case _:
+                return None
+
+    def _next_names(self, names: tuple[str, ...]) -> list[str]:
+        """Names that can be written next: the next required one (or ones behind removable ones), then new ones."""
+        waiting = self._waiting(names)
+        possible: list[str] = []
+        for name in waiting:
+            possible.append(name)
+            if name not in self._removable:
+                return possible
+        taken = {*names, *waiting}
+        return possible + [name for name in self._variables if name not in taken]
+
+    def _complete(self, names: tuple[str, ...]) -> bool:
+        return all(name in self._removable for name in self._waiting(names))
+
+    def _waiting(self, names: tuple[str, ...]) -> list[str]:
+        """Required names behind the last one written; all are behind a new name that was written."""
+        position = 0
+        for name in names:
+            if name not in self._required:
+                return []
+            position = self._required.index(name) + 1
+        return self._required[position:]
+
+
+class ValueGrammar:
+    """One JSON string that holds a `repr`; only returned and raised values are written so."""
+
+    start = State(_In.VALUE_QUOTE)
+
+    def advance(self, state: State, text: str) -> State | None:
+        """The state after some more characters, or None if no VALUE goes on like that."""
+        current: State | None = state
+        for character in text:
+            if current is None or current.done:
+                return None
+            if current.inside is _In.VALUE_QUOTE:
+                current = replace(current, inside=_In.VALUE) if character == '"' else None
+            else:
+                current = step_in_string(current, character, False, _In.DONE)
+        return current
+
+
+def step_in_string(state: State, character: str, may_be_unchanged: bool, after: _In) -> State | None:
+    """Follow one character of a value; its closing quote leads to `after`."""
+    if state.escape:
+        return _step_in_escape(state, character)
+    if character == '"':
+        closes = state.value is _Value.TEXT or state.value is _Value.UNCHANGED
+        return replace(state, inside=after) if closes else None
+    if state.value is _Value.UNCHANGED or not " " <= character <= "~":
+        return None
+    if state.value is _Value.ONE_DOT:
+        return replace(state, value=_Value.UNCHANGED) if character == "." else None
+    if state.value is _Value.EMPTY and character == ".":
+        # No `repr` of a builtin starts with a dot.
+        return replace(state, value=_Value.ONE_DOT) if may_be_unchanged else None
+    return replace(state, value=_Value.TEXT, escape=-1 if character == "\\" else 0)
+
+
+def _step_in_escape(state: State, character: str) -> State | None:
+    if state.escape > 0:
+        return replace(state, escape=state.escape - 1) if character in _HEX else None
+    if character == "u":
+        return replace(state, escape=_UNICODE_DIGITS)
+    return replace(state, escape=0) if character in _SIMPLE_ESCAPES else None
+
+
+def _escaped(name: str) -> str:
+    """A name as JSON writes it between its quotes."""
+    return json.dumps(name)[1:-1]

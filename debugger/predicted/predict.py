@@ -1,0 +1,384 @@
+"""From a function and a call to a predicted Trace: the model writes frame after frame, held to what a run can do.
+
+The predictor never evaluates user code. It knows the program's control flow and the format, and uses both to rule out
+what cannot come next: an event or a line that cannot follow, locals that the function does not have, text that is no
+JSON. Every value is the model's. Among what is left, the likeliest token is taken (greedy decoding).
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from debugger.flow import CodeFlow, ModuleFlow
+from debugger.predicted.codec import (
+    EVENT_OF_SPECIAL,
+    SPECIAL_OF_EVENT,
+    FormatError,
+    FrameDecoder,
+    FrameEncoder,
+    RawFrame,
+    Segment,
+    Special,
+    expand_locals,
+    parse_locals,
+    parse_value,
+    same_python_frame,
+    tokenize,
+)
+from debugger.predicted.grammar import LocalsGrammar, State, ValueGrammar
+from debugger.predicted.position import Position, Step
+from debugger.predicted.prompt import MAIN_DEPTH, main_line, prompt_segments
+from debugger.predicted.writer import MAX_FRAME_TOKENS, EndlessFrameError, Writer
+from debugger.target import Target, build_context
+from debugger.trace import VALUE, Ending, Event, Frame, Outcome, Trace
+from quant.runtime import CancelledError, ContextFullError, ModelError, Runtime
+
+DEFAULT_MAX_FRAMES = 1000
+PROMPT_SHARE = 0.6
+"""The part of the context that the program may fill; the rest is for frames."""
+_UNWINDING = "None"
+_IDS_IN_CWM = {
+    Special.FRAME: 128100,
+    Special.ACTION: 128101,
+    Special.RETURN: 128102,
+    Special.CALL: 128103,
+    Special.LINE: 128104,
+    Special.EXCEPTION: 128105,
+    Special.ARG: 128106,
+    Special.CONTEXT: 128107,
+}
+"""CWM's ids, for checkpoints that still call these tokens `<|reserved_special_token_N|>`."""
+
+
+def special_ids(runtime: Runtime) -> dict[Special, int]:
+    """The ids of CWM's special tokens in a model's vocabulary. Raises ModelError if the model does not have them."""
+    ids: dict[Special, int] = {}
+    for special in Special:
+        token = runtime.vocabulary.id_of_piece(special.value)
+        if token is None and special in _IDS_IN_CWM:
+            reserved = _IDS_IN_CWM[special]
+            if runtime.vocabulary.spelling(reserved).startswith("<|reserved_special_token_"):
+                token = reserved
+        if token is None:
+            raise ModelError(
+                f"{runtime.path} does not have CWM's token {special.value}, so it cannot trace; "
+                "give a GGUF of a Code World Model."
+            )
+        ids[special] = token
+    return ids
+
+
+def predict(
+    runtime: Runtime,
+    target: Target,
+    call: str,
+    *,
+    max_frames: int = DEFAULT_MAX_FRAMES,
+    constrained: bool = True,
+    cancelled: Callable[[], bool] = lambda: False,
+    on_frame: Callable[[Frame], None] = lambda frame: None,
+) -> Trace:
+    """Predict the run of `call` without running anything.
+
+    `on_frame` gets each frame as soon as it is complete; its line can still change where equal lines leave it open.
+    Raises ModelError, and TargetError if the program does not fit into the context.
+    """
+    try:
+        predictor = Predictor(runtime, target, call, constrained=constrained, cancelled=cancelled)
+    except CancelledError:
+        return Trace((), Outcome(Ending.CANCELLED))
+    while True:
+        if len(predictor.frames) >= max_frames:
+            return predictor.trace(
+                Outcome(Ending.OUT_OF_FRAMES, detail=f"The prediction was stopped after {max_frames} frames.")
+            )
+        proposal = predictor.propose()
+        if isinstance(proposal, Outcome):
+            return predictor.trace(proposal)
+        predictor.accept(proposal)
+        on_frame(predictor.frames[-1])
+        outcome = predictor.outcome()
+        if outcome is not None:
+            return predictor.trace(outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A frame that the model expects next, not yet part of the trace."""
+
+    frame: Frame
+    steps: Sequence[Step]
+    """The possible steps that it can be; empty where control flow allows none (without the limit to possible lines)."""
+
+
+class Predictor:
+    """One prediction in progress: `propose` the next frame, then `accept` it or `force` the real one instead."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        target: Target,
+        call: str,
+        *,
+        constrained: bool = True,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Feed the program and the call to the model. Raises ModelError, TargetError, CancelledError."""
+        self._call = call
+        self._constrained = constrained
+        self._specials = special_ids(runtime)
+        self._events = {self._specials[special]: event for special, event in EVENT_OF_SPECIAL.items()}
+        count_tokens: Callable[[str], int] = lambda text: len(runtime.vocabulary.tokenize(text))  # noqa: E731
+        context = build_context(target, call, int(runtime.context * PROMPT_SHARE), count_tokens)
+        flow = ModuleFlow.from_source(target.file.text, str(target.file.path), [call])
+        self._first = _certain_entry(target, call, flow)
+        self._position = Position(flow, target.file.lines, context.lines, self._first)
+        self._removable = _removable_names(target.file.text)
+        self._encoder = FrameEncoder()
+        self._previous: Frame | None = None
+        self._locals_at: dict[int, Mapping[str, str]] = {}
+        self.frames: list[Frame] = []
+        self._runtime = runtime
+        self._writer = Writer(runtime, self._tokens(prompt_segments(context.source, call, self._encoder)), cancelled)
+
+    def propose(self) -> Proposal | Outcome:
+        """Let the model write the next frame; an Outcome where the run ends instead or cannot go on."""
+        self._writer.mark()
+        try:
+            return self._constrained_proposal() if self._constrained else self._free_proposal()
+        except ContextFullError:
+            return Outcome(Ending.OUT_OF_CONTEXT, detail="The model's context is full.")
+        except EndlessFrameError:
+            return Outcome(
+                Ending.OUT_OF_CONTEXT, detail=f"The model wrote {MAX_FRAME_TOKENS} tokens without ending a frame."
+            )
+        except CancelledError:
+            return Outcome(Ending.CANCELLED)
+        except FormatError as error:
+            return Outcome(Ending.MALFORMED, detail=f"The model left its format: {error}.")
+
+    def accept(self, proposal: Proposal) -> None:
+        """Make the proposed frame part of the trace; the model goes on from its own words."""
+        self._encoder.encode(proposal.frame)
+        self._advance(proposal.frame, proposal.steps)
+
+    def force(self, frame: Frame) -> None:
+        """Make a real frame part of the trace in place of what was proposed; the model goes on from that."""
+        self._writer.back_to_mark()
+        self._writer.write(self._tokens(self._encoder.encode(frame)))
+        steps = [
+            step
+            for step in self._position.find(frame.event, frame.source, frame.line)
+            if step.code is None or step.code.name == frame.function
+        ]
+        self._advance(frame, steps)
+
+    def outcome(self) -> Outcome | None:
+        """How the run ended, if the last frame ended it."""
+        last = self._previous
+        if last is None or last.event is not Event.RETURN or self._first is None:
+            return None
+        if self._position.depth != MAIN_DEPTH:
+            return None
+        before = self.frames[-2] if len(self.frames) > 1 else None
+        if before is not None and before.event is Event.EXCEPTION and before.depth == last.depth:
+            return Outcome(Ending.RAISED, raised_value(before.value or ""))
+        return Outcome(Ending.RETURNED, last.value)
+
+    def trace(self, outcome: Outcome) -> Trace:
+        """The frames so far, with the lines that all of them together leave likeliest, and the outcome."""
+        places = self._position.places()
+        frames = [
+            replace(frame, line=place.step.line, function=_name(place.step.code), depth=place.depth)
+            for frame, place in zip(self.frames, places, strict=True)
+        ]
+        return Trace(tuple(frames), outcome)
+
+    def _advance(self, frame: Frame, steps: Sequence[Step]) -> None:
+        if steps:
+            self._position.take(steps)
+        else:
+            self._position.leap(frame.event, frame.source, frame.line or None)
+        place = self._position.place
+        if place is not None:
+            frame = replace(frame, line=place.step.line, function=_name(place.step.code), depth=place.depth)
+        if frame.event in (Event.CALL, Event.LINE):
+            self._locals_at[frame.depth] = frame.locals
+        self._previous = frame
+        self.frames.append(frame)
+
+    # With the limit to what can come next.
+
+    def _constrained_proposal(self) -> Proposal | Outcome:
+        steps = self._position.steps()
+        event = self._choose_event(steps)
+        steps = [step for step in steps if step.event is event]
+        if event in (Event.CALL, Event.LINE):
+            confidence: dict[str, float] = {}
+            known = self._known_locals(event)
+            written = parse_locals(self._write(self._locals_grammar(event, steps, known), confidence))
+            source, steps = self._choose_line(steps, Special.ACTION, Special.FRAME)
+            frame = Frame(event, steps[0].line, source, expand_locals(written, known), confidence=confidence)
+        else:
+            source, steps = self._choose_line(steps, Special.ACTION, Special.ARG)
+            value, confidence = self._choose_value(event)
+            self._writer.write([self._specials[Special.FRAME]])
+            if steps[0].code is None:
+                return self._outcome_of_main(event, value)
+            frame = Frame(event, steps[0].line, source, value=value, confidence=confidence)
+        return Proposal(frame, steps)
+
+    def _choose_event(self, steps: Sequence[Step]) -> Event:
+        events = dict.fromkeys(step.event for step in steps)
+        token = self._writer.choose([self._specials[SPECIAL_OF_EVENT[event]] for event in events])
+        return self._events[token]
+
+    def _known_locals(self, event: Event) -> Mapping[str, str]:
+        """What `".."` can stand for in the next frame."""
+        previous = self._previous
+        here = Frame(event, 0, "", depth=self._position.depth + (event is Event.CALL))
+        return (
+            self._locals_at[here.depth] if same_python_frame(previous, here) and here.depth in self._locals_at else {}
+        )
+
+    def _locals_grammar(self, event: Event, steps: Sequence[Step], known: Mapping[str, str]) -> LocalsGrammar:
+        variables = dict.fromkeys(name for step in steps if step.code for name in step.code.variables)
+        if event is Event.CALL:
+            return LocalsGrammar(variables)
+        shown = self._locals_at.get(self._position.depth, {})
+        return LocalsGrammar(variables, tuple(shown), self._removable, known)
+
+    def _choose_line(self, steps: Sequence[Step], before: Special, after: Special) -> tuple[str, list[Step]]:
+        """Write the line of one of the steps; equal lines leave several."""
+        texts = [main_line(self._call) if step.code is None else self._position.text(step) for step in steps]
+        candidates = list(dict.fromkeys(texts))
+        self._writer.write([self._specials[before]])
+        index = self._writer.choose_sequence([self._tokens([text, after]) for text in candidates])
+        return candidates[index], [step for step, text in zip(steps, texts, strict=True) if text == candidates[index]]
+
+    def _choose_value(self, event: Event) -> tuple[str, dict[str, float]]:
+        previous = self._previous
+        if event is Event.RETURN and previous is not None and previous.event is Event.EXCEPTION:
+            # Nothing but unwinding lets a return follow an exception: its value is a matter of format.
+            if previous.depth == self._position.depth:
+                self._writer.write(self._tokens([f'"{_UNWINDING}"']))
+                return _UNWINDING, {}
+        confidence: dict[str, float] = {}
+        return parse_value(self._write(ValueGrammar(), confidence)), confidence
+
+    def _write(self, grammar: LocalsGrammar | ValueGrammar, confidence: dict[str, float]) -> str:
+        """Write a text that the grammar accepts; note the model's probability of each value in it."""
+        state = grammar.start
+        logs: dict[str, float] = {}
+        text = ""
+        while not state.done:
+            before = state
+            piece, state, log = self._writer.continue_text(grammar, state)
+            text += piece
+            writing = before if before.in_value else state
+            if writing.in_value:
+                name = json.loads(f'"{writing.names[-1]}"') if writing.names else VALUE
+                logs[name] = logs.get(name, 0.0) + log
+        confidence.update({name: math.exp(log) for name, log in logs.items()})
+        return text
+
+    def _outcome_of_main(self, event: Event, value: str) -> Outcome:
+        if event is Event.EXCEPTION:
+            return Outcome(Ending.RAISED, raised_value(value))
+        return Outcome(Ending.RETURNED, value)
+
+    # Without it.
+
+    def _free_proposal(self) -> Proposal | Outcome:
+        raw = self._free_frame()
+        if raw is None or raw.event is None:
+            return Outcome(Ending.MALFORMED, detail="The model ended its text before the call had returned.")
+        if raw.source == main_line(self._call) and raw.value is not None:
+            return self._outcome_of_main(raw.event, raw.value)
+        written = expand_locals(raw.locals or {}, self._known_locals(raw.event))
+        frame = Frame(raw.event, 0, raw.source, written, raw.value)
+        return Proposal(frame, self._position.find(raw.event, raw.source))
+
+    def _free_frame(self) -> RawFrame | None:
+        """The next frame in the model's own words; None where it ends its text."""
+        decoder = FrameDecoder()
+        special_of = {token: special for special, token in self._specials.items()}
+        text = b""
+        while True:
+            token = self._writer.free()
+            special = special_of.get(token)
+            if special is None:
+                text += self._runtime.vocabulary.piece(token)
+                continue
+            if text:
+                decoder.feed(text.decode(errors="replace"))
+                text = b""
+            if special is Special.END:
+                return None
+            frame = decoder.feed(special)
+            if frame is not None:
+                return frame
+
+    def _tokens(self, segments: Sequence[Segment]) -> list[int]:
+        return tokenize(segments, self._runtime.vocabulary.tokenize, self._specials)
+
+
+def raised_value(exception: str) -> str:
+    """The exception's own `repr` out of that of settrace's `(type, exception, traceback)`."""
+    inner = exception.removeprefix("(<class '").removesuffix(", <traceback object>)")
+    _, separator, value = inner.partition("'>, ")
+    return value if separator else exception
+
+
+def _name(code: CodeFlow | None) -> str:
+    return code.name if code else ""
+
+
+def _certain_entry(target: Target, call: str, flow: ModuleFlow) -> CodeFlow | None:
+    """The function whose CALL must be the first frame and whose return ends the run, where the call's text says so.
+
+    That holds for a plain function of the file, called by name with arguments that run no code of the file.
+    """
+    tree = ast.parse(call.strip(), mode="eval").body
+    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
+        return None
+    given = [*tree.args, *(keyword.value for keyword in tree.keywords)]
+    if not all(_runs_nothing(node) for argument in given for node in ast.walk(argument)):
+        return None
+    definitions = [
+        node for node in ast.parse(target.file.text).body if isinstance(node, ast.stmt) and _binds(node, tree.func.id)
+    ]
+    if len(definitions) != 1 or not isinstance(definitions[0], ast.FunctionDef) or definitions[0].decorator_list:
+        return None
+    code = flow.code_at(definitions[0].lineno, tree.func.id)
+    return None if code is None or code.is_generator else code
+
+
+def _runs_nothing(node: ast.AST) -> bool:
+    return isinstance(
+        node,
+        (ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.Name, ast.expr_context, ast.UnaryOp, ast.unaryop),
+    )
+
+
+def _binds(node: ast.stmt, name: str) -> bool:
+    """Whether a statement of the module's top level can give the name a value."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return node.name == name
+    return any(
+        (isinstance(each, ast.Name) and each.id == name and isinstance(each.ctx, ast.Store))
+        or (isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and each.name == name)
+        or (isinstance(each, ast.alias) and (each.asname or each.name) == name)
+        for each in ast.walk(node)
+    )
+
+
+def _removable_names(source: str) -> set[str]:
+    """Names that a run of the file can delete from its locals: by `del`, or at the end of an `except ... as name`."""
+    nodes = list(ast.walk(ast.parse(source)))
+    deleted = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del)}
+    return deleted | {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
