@@ -27,6 +27,8 @@ _SETS_UP_BLOCK = frozenset({"SETUP_FINALLY", "SETUP_WITH", "SETUP_ASYNC_WITH"})
 _NEVER_STARTS_LINE = frozenset(
     {"RESUME", "END_FOR", "END_SEND", "END_ASYNC_FOR"} if _VERSION >= (3, 12) else {"RESUME"}
 )
+_FORGETS_LINE = ("CALL", "FOR_ITER", "SEND", "BINARY_SUBSCR", "LOAD_ATTR") if _VERSION == (3, 12) else ()
+"""Prefixes of instructions whose line 3.12 has forgotten when the Python function that they called comes back."""
 _EXHAUSTED_SKIPS = {(3, 12): 1, (3, 13): 2}.get(_VERSION, 0)
 """How many instructions at its target FOR_ITER steps over when it is exhausted (END_FOR, then POP_TOP)."""
 
@@ -62,6 +64,8 @@ class Instruction:
     """Where an exception raised here is caught; empty where it leaves the frame."""
     uncaught: bool
     """An exception raised here can leave the frame."""
+    is_target: bool
+    """A jump or an exception can lead here."""
 
     @property
     def reraises(self) -> bool:
@@ -98,6 +102,9 @@ class Graph:
         lines = _lines_by_offset(code)
         successors = [_successors(raw, index, position) for index in range(len(raw))]
         caught = _handlers(code, raw, position, successors)
+        targets = {target for index, after in enumerate(successors) for target in after if target != index + 1}.union(
+            *caught
+        )
         start = 0
         call_line: int | None = code.co_firstlineno
         for index, instruction in enumerate(raw):
@@ -114,6 +121,7 @@ class Graph:
                     successors=successors[index],
                     handlers=tuple(sorted(handler for handler in caught[index] if handler is not None)),
                     uncaught=None in caught[index],
+                    is_target=index in targets,
                 )
                 for index, instruction in enumerate(raw)
             ),
@@ -130,11 +138,13 @@ class Graph:
             return Reports.PERHAPS  # compared with the line where the exception was first raised
         if target.line != source.line or (source.name == "RESUME" and before == self.start):
             return Reports.YES
-        if after >= before:
-            return Reports.NO
-        if _VERSION >= (3, 12):  # only the instrumented jumps report, and handlers are not jumped to
-            return Reports.YES if step is Step.NEXT and source.name == "JUMP_BACKWARD" else Reports.NO
-        return Reports.NO if target.name in ("SEND", "YIELD_FROM") else Reports.YES
+        if _VERSION >= (3, 12):
+            if step is Step.NEXT and source.name == "JUMP_BACKWARD":
+                return Reports.YES
+            forgets = source.name in ("RESUME", "YIELD_VALUE") or source.name.startswith(_FORGETS_LINE)
+            return Reports.PERHAPS if forgets and target.is_target else Reports.NO
+        jumps_back = after < before and target.name not in ("SEND", "YIELD_FROM")
+        return Reports.YES if jumps_back else Reports.NO
 
     def reports_twice(self, before: int, after: int) -> bool:
         """Whether a step can cause two `line` events: one for the jump back, one for the line it starts."""

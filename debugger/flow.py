@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import CodeType
@@ -72,7 +73,7 @@ class Next:
 _NOTHING = Next()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CodeFlow:
     """The possible steps of the Python frames of one code object: a function, lambda, comprehension or class body."""
 
@@ -240,13 +241,16 @@ def _flows(code: CodeType, parent: CodeFlow | None, prefix: str, effects: _Effec
 
 def _variables(code: CodeType, graph: Graph) -> tuple[str, ...]:
     if code.co_flags & inspect.CO_OPTIMIZED:
-        return tuple(dict.fromkeys(code.co_varnames + code.co_cellvars + code.co_freevars))
+        plain = code.co_varnames
+        if sys.version_info < (3, 11):  # a parameter that an inner function uses is listed with the other cells
+            plain = tuple(name for name in plain if name not in code.co_cellvars)
+        return tuple(dict.fromkeys(plain + code.co_cellvars + code.co_freevars))
     stored = [
         code.co_names[instruction.argument]
         for instruction in graph.instructions
         if instruction.name in ("STORE_NAME", "DELETE_NAME")
     ]
-    return tuple(dict.fromkeys([*stored, "__annotations__", *code.co_cellvars]))
+    return tuple(dict.fromkeys([*stored, "__annotations__", *code.co_varnames, *code.co_cellvars]))
 
 
 _State = tuple[int, "int | None"]
@@ -278,6 +282,9 @@ class _Analysis:
         self._instructions = self._graph.instructions
         in_class_body = not code.co_flags & inspect.CO_OPTIMIZED
         effect = [effects.of_instruction(each, in_class_body=in_class_body) for each in self._instructions]
+        self._is_generator = bool(
+            code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR)
+        )
         self._calls = [calls for calls, _ in effect]
         self._raises = [calls or raises for calls, raises in effect]
         self._unwinding_calls = effects.releases_call
@@ -297,9 +304,7 @@ class _Analysis:
             first_line=graph.call_line,
             last_line=max([graph.call_line, *after_lines]),
             variables=_variables(code, graph),
-            is_generator=bool(
-                code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR)
-            ),
+            is_generator=self._is_generator,
             parent=parent,
             entry=self._entry(),
             after_lines=after_lines,
@@ -309,8 +314,8 @@ class _Analysis:
     def _entry(self) -> Next:
         start = self._instructions[self._graph.start]
         if start.name != "RESUME" and start.line is not None:  # Python 3.10 reports the first instruction itself
-            return Next(lines=frozenset({start.line}))
-        return self._explore([(self._graph.start, None)])
+            return Next(lines=frozenset({start.line}), raises=self._is_generator)
+        return self._explore([(self._graph.start, None)], _Collected(raises=self._is_generator))
 
     def _starts(self) -> dict[int, set[int]]:
         """For each line the instructions at which a `line` event can report it."""
@@ -440,6 +445,8 @@ class _Analysis:
 
     def _after_exceptions(self) -> dict[int, Next]:
         sources: dict[int, list[int]] = {}
+        if self._is_generator:  # an exception can be thrown in before its start
+            sources[self._graph.call_line] = []
         for index in self._reached:
             line = self._instructions[index].line
             if self._raises[index] and line is not None:
@@ -448,6 +455,8 @@ class _Analysis:
 
     def _after_exception(self, line: int, indices: list[int]) -> Next:
         found = _Collected(calls=self._unwinding_calls)
+        if self._is_generator and line == self._graph.call_line:
+            found.return_lines.add(line)
         starts: list[_State] = []
         for index in indices:
             instruction = self._instructions[index]

@@ -1,0 +1,140 @@
+"""Traces programs with `sys.settrace` and checks every step of every Python frame against `debugger.flow`.
+
+Usage: python flow_oracle.py ROOT < programs.json, a list of {"id", "source", "calls"}; prints one JSON object.
+Runs under every supported interpreter, so it uses the standard library and the package under test alone.
+"""
+
+import contextlib
+import inspect
+import io
+import json
+import sys
+
+sys.path.insert(0, sys.argv[1])
+
+from debugger.flow import ModuleFlow, Next
+
+EVENT_LIMIT = 20_000
+
+
+class OutOfEventsError(BaseException):
+    """Ends a call that runs too long."""
+
+
+class Checker:
+    def __init__(self, program, flow):
+        self.program = program
+        self.flow = flow
+        self.frames = {}  # frame -> [candidate flows, choices after the last event, last line, suspended]
+        self.events = 0
+        self.failures = []
+        self.choices = []  # number of lines allowed, for each LINE event that follows one
+
+    def fail(self, frame, event, why):
+        where = f"{self.program} {frame.f_code.co_name} line {frame.f_lineno}"
+        self.failures.append(f"{where}: {event}: {why}")
+
+    def __call__(self, frame, event, arg):
+        if frame.f_code.co_filename != "<program>" or frame.f_code.co_name == "<module>":
+            return None
+        self.events += 1
+        if self.events > EVENT_LIMIT:
+            raise OutOfEventsError
+        line = frame.f_lineno
+        if event == "call":
+            self.called(frame, line)
+        else:
+            getattr(self, "on_" + event)(frame, line, *self.frames[frame])
+        codes = self.frames[frame][0]
+        if not any(set(frame.f_locals) <= set(code.variables) for code in codes):
+            self.fail(frame, event, f"locals {list(frame.f_locals)} not in {[code.variables for code in codes]}")
+        return self
+
+    def called(self, frame, line):
+        back = frame.f_back
+        while back is not None and back not in self.frames:
+            back = back.f_back
+        if back is not None:
+            codes, after, last, suspended = self.frames[back]
+            if suspended:  # what is thrown into a `yield from` reaches the inner generator first
+                after = [(code, code.next(last)) for code in codes]
+            if not any(choice.calls for _, choice in after):
+                self.fail(back, "call", "nothing here may call")
+        if frame in self.frames:
+            codes, _, last, suspended = self.frames[frame]
+            if not suspended:
+                self.fail(frame, "call", "resumed, but not suspended")
+            if line != last:
+                self.fail(frame, "call", f"resumed at another line than {last}")
+            self.frames[frame] = [codes, [(code, code.next(line)) for code in codes], line, False]
+            return
+        codes = self.flow.codes_at(line, frame.f_code.co_name)
+        if not codes:
+            self.fail(frame, "call", f"no such code among {[(c.first_line, c.name) for c in self.flow.codes]}")
+        present = list(frame.f_locals)
+        is_function = frame.f_code.co_flags & inspect.CO_OPTIMIZED
+        if is_function and not any(present == [name for name in c.variables if name in present] for c in codes):
+            self.fail(frame, "call", f"locals {present} are not in the order of {[c.variables for c in codes]}")
+        self.frames[frame] = [codes, [(code, code.entry) for code in codes], None, False]
+
+    def narrow(self, frame, event, line, after, allows, follows):
+        left = [code for code, choice in after if allows(choice)]
+        if not left:
+            self.fail(frame, event, f"not allowed by {after[0][1]} after {self.frames[frame][2]}")
+            left = [code for code, _ in after]
+        self.frames[frame] = [tuple(left), [(code, follows(code)) for code in left], line, False]
+
+    def on_line(self, frame, line, codes, after, last, suspended):
+        if last is not None:
+            self.choices.append(len(after[0][1].lines))
+        self.narrow(frame, "line", line, after, lambda n: line in n.lines, lambda code: code.next(line))
+
+    def on_exception(self, frame, line, codes, after, last, suspended):
+        if last not in (None, line):
+            self.fail(frame, "exception", f"at another line than the last, {last}")
+        self.narrow(frame, "exception", line, after, lambda n: n.raises, lambda code: code.next_after_exception(line))
+
+    def on_return(self, frame, line, codes, after, last, suspended):
+        self.narrow(frame, "return", line, after, lambda n: line in n.return_lines | n.yield_lines, lambda code: Next())
+        self.frames[frame][3] = any(line in choice.yield_lines for _, choice in after)
+
+
+def check(program, report):
+    calls = program["calls"]
+    flow = ModuleFlow.from_source(program["source"], "<program>", calls)
+    namespace = {"__name__": "program"}
+    exec(compile(program["source"], "<program>", "exec", dont_inherit=True), namespace)
+    for call in calls:
+        checker = Checker(program["id"], flow)
+        code = compile(call, "<call>", "eval")
+        sys.settrace(checker)
+        try:
+            eval(code, namespace)
+        except OutOfEventsError:
+            report["long"] += 1
+        except Exception:
+            report["raised"] += 1
+        finally:
+            sys.settrace(None)
+        report["calls"] += 1
+        report["events"] += checker.events
+        report["line_steps"] += len(checker.choices)
+        report["choices"] += sum(checker.choices)
+        report["single"] += checker.choices.count(1)
+        report["failures"] += checker.failures[:3]
+
+
+def main():
+    names = ("calls", "events", "line_steps", "choices", "single", "long", "raised")
+    report = {**dict.fromkeys(names, 0), "failures": [], "broken": []}
+    for program in json.load(sys.stdin):
+        with contextlib.redirect_stdout(io.StringIO()):
+            try:
+                check(program, report)
+            except Exception as error:
+                report["broken"].append(f"{program['id']}: {type(error).__name__}: {error}")
+    json.dump(report, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

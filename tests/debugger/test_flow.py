@@ -1,0 +1,212 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from debugger.flow import CodeFlow, ModuleFlow
+
+ROOT = Path(__file__).resolve().parents[2]
+ORACLE = Path(__file__).with_name("flow_oracle.py")
+ZOO = Path(__file__).with_name("zoo")
+DATA = ROOT.parent / "shared" / "data"
+
+
+def interpreters() -> dict[str, str]:
+    """Every supported interpreter on this machine: this one, those of pyenv, those on PATH."""
+    found = {f"3.{sys.version_info.minor}": sys.executable}
+    places = [*sorted(Path.home().glob(".pyenv/versions/3.*/bin")), *map(Path, os.environ["PATH"].split(os.pathsep))]
+    for minor in range(10, 14):
+        for place in places:
+            path = place / f"python3.{minor}"
+            if place.name != "shims" and path.exists():
+                found.setdefault(f"3.{minor}", str(path))
+    return dict(sorted(found.items()))
+
+
+INTERPRETERS = interpreters()
+
+
+def oracle(version: str, programs: list[dict[str, object]]) -> dict[str, object]:
+    done = subprocess.run(
+        [INTERPRETERS[version], "-W", "ignore", str(ORACLE), str(ROOT)],
+        input=json.dumps(programs),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def flow_of(source: str, name: str) -> CodeFlow:
+    return next(flow for flow in ModuleFlow.from_source(source, "program.py").codes if flow.name == name)
+
+
+@pytest.mark.parametrize("version", INTERPRETERS)
+@pytest.mark.parametrize("name", ["mbpp", "humaneval"])
+def test_every_step_of_a_real_run_is_allowed(version: str, name: str) -> None:
+    path = DATA / f"{name}_calls.jsonl"
+    if not path.exists():
+        assert "CI" not in os.environ, f"{path} is missing"
+        pytest.skip(f"{path} is missing, so its calls are not traced")
+    programs = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    if "FORETRACE_TEST_ALL" not in os.environ:
+        programs = programs[::10]
+    report = oracle(version, programs)
+    assert report["failures"] == []
+    assert report["broken"] == []
+    assert report["raised"] == 0
+    assert report["line_steps"] > 5_000
+    assert report["choices"] / report["line_steps"] < 2.1
+
+
+@pytest.mark.parametrize("version", INTERPRETERS)
+def test_every_step_of_a_hard_program_is_allowed(version: str) -> None:
+    programs: list[dict[str, object]] = []
+    for path in sorted(ZOO.glob("py*.txt")):
+        if int(path.stem[3:]) <= int(version.partition(".")[2]):
+            source = path.read_text("utf-8")
+            runs = re.findall(r"^def (run_\w+)", source, re.M)
+            programs += [{"id": run, "source": source, "calls": [f"{run}()"]} for run in runs]
+    report = oracle(version, programs)
+    assert report["failures"] == []
+    assert report["broken"] == []
+    assert report["raised"] == 0
+    assert report["events"] > 4_000
+
+
+def test_the_oracle_notices_a_wrong_step(tmp_path: Path) -> None:
+    package = tmp_path / "debugger"
+    package.mkdir()
+    for name in ("__init__.py", "bytecode.py", "flow.py"):
+        text = (ROOT / "debugger" / name).read_text("utf-8")
+        (package / name).write_text(text.replace("lines.add(line)", "lines.add(line + 1)"), "utf-8")
+    programs = [{"id": "p", "source": "def f(a):\n    if a:\n        a = 2\n    return a\n", "calls": ["f(1)"]}]
+    done = subprocess.run(
+        [sys.executable, str(ORACLE), str(tmp_path)],
+        input=json.dumps(programs),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert json.loads(done.stdout)["failures"]
+
+
+def test_branches_loops_and_the_end() -> None:
+    source = (
+        "def f(n):\n"  # 1
+        "    total = 0\n"  # 2
+        "    while n:\n"  # 3
+        "        if n % 2:\n"  # 4
+        "            total += n\n"  # 5
+        "        n -= 1\n"  # 6
+        "    return total\n"  # 7
+    )
+    f = flow_of(source, "f")
+    assert f.first_line == 1
+    assert f.entry_lines == {2}
+    assert f.after_line(2) == {3}
+    assert f.after_line(3) == {4, 7}
+    assert f.after_line(4) == {5, 6}
+    assert f.after_line(5) == {6}
+    assert f.after_line(6) == {4, 7} or f.after_line(6) == {3}
+    assert f.after_line(7) == set()
+    assert [line for line in f.line_numbers if f.may_return(line)] == [7]
+    assert f.after_line(99) == set()
+
+
+def test_exceptions_lead_to_handlers_or_out() -> None:
+    source = (
+        "def f(n):\n"  # 1
+        "    try:\n"  # 2
+        "        n = 1 / n\n"  # 3
+        "    except ZeroDivisionError:\n"  # 4
+        "        n = 0\n"  # 5
+        "    finally:\n"  # 6
+        "        n += 1\n"  # 7
+        "    return n\n"  # 8
+    )
+    f = flow_of(source, "f")
+    assert f.after_line(3) == {7}
+    assert f.after_exception(3) == {4}
+    assert f.after_line(4) == {5, 7}
+    assert f.may_return(7)
+    assert f.after_line(7) == {8}
+    assert f.may_unwind(7)
+    assert not f.may_unwind(3)
+    assert not f.may_raise(2)
+
+
+def test_a_multi_line_statement_visits_lines_back_and_forth() -> None:
+    f = flow_of("def f(a, b):\n    return max(\n        a + 1,\n        b,\n    )\n", "f")
+    assert f.entry_lines == {2}
+    assert f.after_line(2) == {3}
+    assert f.after_line(3) == {4}
+    assert f.after_line(4) == {2}
+    assert f.may_return(2)
+
+
+def test_simple_moves_neither_call_nor_raise() -> None:
+    f = flow_of("def f(a):\n    b = 1\n    a = (b, 2)\n    b = g(a)\n    return b\n", "f")
+    assert [line for line in sorted(f.line_numbers) if f.may_call(line)] == [4]
+    assert not f.may_raise(2)
+
+
+def test_operators_call_only_where_something_can_be_behind_them() -> None:
+    plain = "def f(a):\n    return a + 1\n"
+    assert not flow_of(plain, "f").may_call(2)
+    assert flow_of(plain + "class C:\n    def __add__(self, other):\n        return 1\n", "f").may_call(2)
+    assert flow_of(plain + "g = f\n", "f").may_call(2)
+    passed = ModuleFlow.from_source(plain, "program.py", calls=["f(map(f, [1]))"])
+    assert passed.codes[0].may_call(2)
+
+
+def test_generators_yield_and_go_on() -> None:
+    g = flow_of("def g():\n    for i in range(3):\n        yield i\n", "g")
+    assert g.is_generator
+    assert g.may_yield(3)
+    assert not g.may_yield(2)
+    assert g.after_line(3) == {2}
+    assert g.next(3).yield_lines == {3}
+
+
+def test_a_decorated_function_is_called_at_its_first_decorator() -> None:
+    source = "import functools\n@functools.cache\n@print\ndef f():\n    return 1\n"
+    module = ModuleFlow.from_source(source, "program.py")
+    f = module.code_at(2, "f")
+    assert f is not None
+    assert f.entry_lines == {5}
+    assert module.code_at(4, "f") is None
+
+
+def test_nesting_names_and_order() -> None:
+    source = "class C:\n    def m(self):\n        def inner():\n            return lambda: self\n        return inner\n"
+    module = ModuleFlow.from_source(source, "program.py")
+    assert [code.qualname for code in module.codes] == [
+        "C",
+        "C.m",
+        "C.m.<locals>.inner",
+        "C.m.<locals>.inner.<locals>.<lambda>",
+    ]
+    inner = module.codes[2]
+    assert inner.parent is module.codes[1]
+    assert module.codes[0].parent is None
+    assert inner.variables == ("self",)
+
+
+def test_several_lambdas_on_one_line_are_all_found() -> None:
+    module = ModuleFlow.from_source("f = (lambda a: a), (lambda b: b)\n", "program.py")
+    assert [code.variables for code in module.codes_at(1, "<lambda>")] == [("a",), ("b",)]
+
+
+def test_nothing_of_the_file_is_run() -> None:
+    ModuleFlow.from_source("raise SystemExit\nimport nowhere\n", "program.py")
+
+
+def test_a_syntax_error_is_raised_as_such() -> None:
+    with pytest.raises(SyntaxError):
+        ModuleFlow.from_source("def f(:\n", "program.py")
