@@ -62,8 +62,8 @@ class State:
 class LocalsGrammar:
     """JSON objects as `json.dumps` writes them, from names that the code has to strings that hold a `repr`.
 
-    `required` are the names that were there before, in their order; each comes back unless it is in `removable`. Names in
-    `unchanged` may have the value `".."`. New names come from `variables`.
+    `required` are the names that were there before, in their order; each comes back unless it is in `removable`. Names
+    in `unchanged` may have the value `".."`. New names come from `variables`.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ from debugger.predicted.codec import (
     same_python_frame,
     tokenize,
 )
-from debugger.predicted.grammar import LocalsGrammar, State, ValueGrammar
+from debugger.predicted.grammar import LocalsGrammar, ValueGrammar
 from debugger.predicted.position import Position, Step
 from debugger.predicted.prompt import MAIN_DEPTH, main_line, prompt_segments
 from debugger.predicted.writer import MAX_FRAME_TOKENS, EndlessFrameError, Writer
@@ -261,12 +261,12 @@ class Predictor:
         return candidates[index], [step for step, text in zip(steps, texts, strict=True) if text == candidates[index]]
 
     def _choose_value(self, event: Event) -> tuple[str, dict[str, float]]:
-        previous = self._previous
-        if event is Event.RETURN and previous is not None and previous.event is Event.EXCEPTION:
+        last = self._previous
+        raised = last is not None and last.event is Event.EXCEPTION and last.depth == self._position.depth
+        if event is Event.RETURN and raised:
             # Nothing but unwinding lets a return follow an exception: its value is a matter of format.
-            if previous.depth == self._position.depth:
-                self._writer.write(self._tokens([f'"{_UNWINDING}"']))
-                return _UNWINDING, {}
+            self._writer.write(self._tokens([f'"{_UNWINDING}"']))
+            return _UNWINDING, {}
         confidence: dict[str, float] = {}
         return parse_value(self._write(ValueGrammar(), confidence)), confidence
 

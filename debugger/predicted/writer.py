@@ -71,7 +71,7 @@ class Writer:
 
     def choose_sequence(self, sequences: Sequence[Sequence[int]]) -> int:
         """Write one of several token sequences, none a prefix of another, and return its index."""
-        alive = list(range(len(sequences)))
+        alive: list[int] = list(range(len(sequences)))
         depth = 0
         while len(alive) > 1:
             token = self.choose(list(dict.fromkeys(sequences[index][depth] for index in alive)))
