@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from debugger.predicted.grammar import LocalsGrammar, ValueGrammar
+
+
+def accepts(grammar, text):
+    state = grammar.advance(grammar.start, text)
+    return state is not None and state.done
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"n": "1"},
+        {"n": "1", "s": "'abc'"},
+        {"s": "'quotes \" and \\\\ and \\n'", "n": ".5x"[1:]},
+        {"é": "'ü'", "n": "'\U0001f600'"},
+    ],
+)
+def test_what_json_dumps_writes_is_accepted_in_any_pieces(values):
+    grammar = LocalsGrammar(["n", "s", "é"])
+    text = json.dumps(values)
+    assert accepts(grammar, text)
+    state = grammar.start
+    for character in text:
+        assert not state.done
+        state = grammar.advance(state, character)
+    assert state.done
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{,",
+        '{"m',
+        '{"n":"',
+        '{"n": 1',
+        '{"n": ""',
+        '{"n": "1", "n"',
+        '{"n": "1" ',
+        '{"n": "1"}}',
+        '{"n": "\n',
+        '{"n": "\\x',
+        '{"n": "\\u12g',
+        '{"n": "é',
+        '{"n": ".."',
+        '{"n": ".5',
+    ],
+)
+def test_what_cannot_be_locals_is_refused(text):
+    assert LocalsGrammar(["n", "s"]).advance(LocalsGrammar.start, text) is None
+
+
+def test_known_names_come_back_in_their_order_before_new_ones():
+    grammar = LocalsGrammar(["a", "b", "c", "d"], required=["c", "a"], unchanged=["c", "a"])
+    assert accepts(grammar, '{"c": "..", "a": ".."}')
+    assert accepts(grammar, '{"c": "1", "a": "..", "b": "2", "d": "3"}')
+    assert not accepts(grammar, '{"a": ".."}')
+    assert not accepts(grammar, '{"c": ".."}')
+    assert not accepts(grammar, '{"c": "..", "b": "2", "a": ".."}')
+    assert not accepts(grammar, "{}")
+
+
+def test_removable_names_may_be_gone():
+    grammar = LocalsGrammar(["a", "e", "z"], required=["a", "e"], removable=["e"], unchanged=["a", "e"])
+    assert accepts(grammar, '{"a": ".."}')
+    assert accepts(grammar, '{"a": "..", "e": ".."}')
+    assert accepts(grammar, '{"a": "..", "z": "1"}')
+
+
+def test_unchanged_is_two_dots_and_nothing_else():
+    grammar = LocalsGrammar(["n"], unchanged=["n"])
+    for text in ('{"n": "."', '{"n": "...', '{"n": ".1'):
+        assert grammar.advance(grammar.start, text) is None
+
+
+def test_a_value_is_one_json_string():
+    grammar = ValueGrammar()
+    assert accepts(grammar, json.dumps("[1, 'é\"']"))
+    assert grammar.advance(grammar.start, '"1""') is None
+    assert grammar.advance(grammar.start, "1") is None
+    assert not accepts(grammar, '"1')
