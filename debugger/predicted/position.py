@@ -194,7 +194,7 @@ class Position:
             yield Step(Event.RETURN, line, top.code)
         if following.raises:
             yield Step(Event.EXCEPTION, top.line, top.code)
-        if following.calls:
+        if following.calls and not (top.code is None and self._first is not None):
             for code, line in dict.fromkeys(explanation.suspended):
                 yield Step(Event.CALL, line, code, resumes=True)
             for code in self._callable:

@@ -137,7 +137,7 @@ class Predictor:
         flow = ModuleFlow.from_source(target.file.text, str(target.file.path), [call])
         self._first = _certain_entry(target, call, flow)
         self._position = Position(flow, target.file.lines, context.lines, self._first)
-        self._removable = _removable_names(target.file.text)
+        self._removable = _removable_names(target.file.parse())
         self._encoder = FrameEncoder()
         self._previous: Frame | None = None
         self._locals_at: dict[int, Mapping[str, str]] = {}
@@ -180,14 +180,17 @@ class Predictor:
     def outcome(self) -> Outcome | None:
         """How the run ended, if the last frame ended it."""
         last = self._previous
-        if last is None or last.event is not Event.RETURN or self._first is None:
+        if last is None or last.event is not Event.RETURN or self._first is None or self._position.depth != MAIN_DEPTH:
             return None
-        if self._position.depth != MAIN_DEPTH:
-            return None
-        before = self.frames[-2] if len(self.frames) > 1 else None
-        if before is not None and before.event is Event.EXCEPTION and before.depth == last.depth:
-            return Outcome(Ending.RAISED, raised_value(before.value or ""))
-        return Outcome(Ending.RETURNED, last.value)
+        exceptions = [
+            index for index, frame in enumerate(self.frames) if frame.event is Event.EXCEPTION and frame.depth == 0
+        ]
+        if not exceptions or last.value != _UNWINDING:
+            return Outcome(Ending.RETURNED, last.value)
+        if exceptions[-1] == len(self.frames) - 2:
+            return Outcome(Ending.RAISED, raised_value(self.frames[-2].value or ""))
+        # Handled or on its way through a `finally`: only what comes next in `main` tells.
+        return None
 
     def trace(self, outcome: Outcome) -> Trace:
         """The frames so far, with the lines that all of them together leave likeliest, and the outcome."""
@@ -221,6 +224,8 @@ class Predictor:
             confidence: dict[str, float] = {}
             known = self._known_locals(event)
             written = parse_locals(self._write(self._locals_grammar(event, steps, known), confidence))
+            # Names tell apart what shares a line, such as a lambda and the generator expression in it.
+            steps = [step for step in steps if step.code and written.keys() <= set(step.code.variables)] or steps
             source, steps = self._choose_line(steps, Special.ACTION, Special.FRAME)
             frame = Frame(event, steps[0].line, source, expand_locals(written, known), confidence=confidence)
         else:
@@ -349,9 +354,7 @@ def _certain_entry(target: Target, call: str, flow: ModuleFlow) -> CodeFlow | No
     given = [*tree.args, *(keyword.value for keyword in tree.keywords)]
     if not all(_runs_nothing(node) for argument in given for node in ast.walk(argument)):
         return None
-    definitions = [
-        node for node in ast.parse(target.file.text).body if isinstance(node, ast.stmt) and _binds(node, tree.func.id)
-    ]
+    definitions = [node for node in target.file.parse().body if _binds(node, tree.func.id)]
     if len(definitions) != 1 or not isinstance(definitions[0], ast.FunctionDef) or definitions[0].decorator_list:
         return None
     code = flow.code_at(definitions[0].lineno, tree.func.id)
@@ -377,8 +380,8 @@ def _binds(node: ast.stmt, name: str) -> bool:
     )
 
 
-def _removable_names(source: str) -> set[str]:
+def _removable_names(tree: ast.Module) -> set[str]:
     """Names that a run of the file can delete from its locals: by `del`, or at the end of an `except ... as name`."""
-    nodes = list(ast.walk(ast.parse(source)))
+    nodes = list(ast.walk(tree))
     deleted = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del)}
     return deleted | {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}

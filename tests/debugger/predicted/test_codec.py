@@ -52,9 +52,9 @@ def test_frames_read_as_in_the_prompting_guide():
     ]
     assert text_of(encode_frames(frames)) == (
         '<|call_sep|>{"n": "2"}<|action_sep|>def f(n):\n<|frame_sep|>'
-        "<|line_sep|>{\"n\": \"..\"}<|action_sep|>    s = 'a' * n\n<|frame_sep|>"
+        '<|line_sep|>{"n": ".."}<|action_sep|>    s = \'a\' * n\n<|frame_sep|>'
         '<|line_sep|>{"n": "..", "s": "\'aa\'"}<|action_sep|>    return s\n<|frame_sep|>'
-        '<|return_sep|><|action_sep|>    return s\n<|arg_sep|>"\'aa\'"<|frame_sep|>'
+        "<|return_sep|><|action_sep|>    return s\n<|arg_sep|>\"'aa'\"<|frame_sep|>"
     )
 
 
@@ -82,9 +82,7 @@ def test_round_trip_of_a_run_with_exceptions_and_odd_characters():
 
 def test_decoding_takes_text_in_pieces_of_any_size():
     segments = list(encode_frames(record_in_process(PROGRAM, "outer(3)").frames))
-    pieces = [
-        piece for segment in segments for piece in ([segment] if isinstance(segment, Special) else list(segment))
-    ]
+    pieces = [piece for segment in segments for piece in ([segment] if isinstance(segment, Special) else list(segment))]
     assert decode(pieces) == decode(segments)
 
 
