@@ -112,11 +112,34 @@ def compare(predicted: Trace, actual: Trace, *, inlined: Sequence[range] = ()) -
     comprehensions have no frames of their own in the actual run (see `inlined_statements`): each of them is then
     compared as one step on both sides, without the comprehension's own variables.
     """
-    left, right = _steps(predicted, inlined), _steps(actual, inlined)
     comparison = _Comparison()
-    for i, j in _alignment([s.key for s in left], [s.key for s in right], is_cut(predicted), is_cut(actual)):
-        comparison.add(left[i] if i is not None else None, right[j] if j is not None else None)
+    for left, right in _aligned_steps(predicted, actual, inlined):
+        comparison.add(left, right)
     return tuple(comparison.divergences)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Frames of the two runs side by side, by position; None where one side has no partner."""
+
+    predicted: int | None
+    actual: int | None
+    same: bool
+    """Whether the same thing happened; values may differ. If not, the frames show where the runs part."""
+
+
+def align(predicted: Trace, actual: Trace, *, inlined: Sequence[range] = ()) -> tuple[Pair, ...]:
+    """The two runs side by side, as `compare` sees them.
+
+    Where they part, what was expected stands beside what happened; that frame of one side may come once more, with its
+    true partner.
+    """
+    return tuple(
+        Pair(
+            left and left.index, right and right.index, left is not None and right is not None and left.key == right.key
+        )
+        for left, right in _aligned_steps(predicted, actual, inlined)
+    )
 
 
 def cause(frames: Sequence[Frame], index: int) -> Frame:
@@ -180,6 +203,14 @@ _Wrong: TypeAlias = dict[str, tuple[str | None, str | None]]
 """Locals whose predicted and actual values differ."""
 
 
+def _aligned_steps(
+    predicted: Trace, actual: Trace, inlined: Sequence[range]
+) -> Iterator[tuple[_Step | None, _Step | None]]:
+    left, right = _steps(predicted, inlined), _steps(actual, inlined)
+    for i, j in _alignment([s.key for s in left], [s.key for s in right], is_cut(predicted), is_cut(actual)):
+        yield left[i] if i is not None else None, right[j] if j is not None else None
+
+
 class _Comparison:
     """Collects divergences from aligned steps, in order."""
 
@@ -210,8 +241,11 @@ class _Comparison:
         expected, happened = predicted.frame, actual.frame
         if expected.event is not happened.event:
             self._report(Kind.EVENT, actual, None, expected.event.value, happened.event.value)
-        else:
-            self._report(Kind.LINE, actual, None, _place(expected, happened), _place(happened, expected))
+            return
+        self._report(Kind.LINE, actual, None, _place(expected, happened), _place(happened, expected))
+        if expected.event is Event.LINE and (expected.function, expected.depth) == (happened.function, happened.depth):
+            # Both show what the line before left behind.
+            self._compare_locals(predicted, actual)
 
     def _compare_locals(self, predicted: _Step, actual: _Step) -> None:
         depth = actual.frame.depth

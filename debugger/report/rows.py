@@ -1,0 +1,274 @@
+"""Two runs as rows of a table: each executed line with what it changed, predicted beside actual."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from debugger.diff import Pair, align
+from debugger.report.result import Result
+from debugger.report.story import contrast, exception_text
+from debugger.trace import VALUE, Event, Frame, Trace
+
+_NEVER = sys.maxsize
+_YIELD = re.compile(r"\b(yield|await)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to show in a cell: a new value, what is returned or raised, or a remark."""
+
+    text: str
+    wrong: bool = False
+    sure: float | None = None
+    """The model's probability, where it wrote the value."""
+
+
+class State(Enum):
+    """What a row says about the two sides."""
+
+    SAME = "same"
+    DIFFERS = "differs"
+    OPEN = "open"
+    """One side does not tell: it stops there."""
+
+
+@dataclass(slots=True)
+class Row:
+    """One line that ran, or was expected to."""
+
+    line: int
+    source: str
+    depth: int
+    state: State = State.SAME
+    predicted: list[Item] = field(default_factory=list[Item])
+    actual: list[Item] = field(default_factory=list[Item])
+    differs_at: int = _NEVER
+    """The frame that first shows the difference: a line can show what it left behind long after it ran."""
+
+    def mark(self, frame: int) -> None:
+        """Note that the sides differ, as this frame shows."""
+        self.state = State.DIFFERS
+        self.differs_at = min(self.differs_at, frame)
+
+
+def rows_of(result: Result, value_width: int) -> list[Row]:
+    """The rows of a result in the order of the runs; values are cut to `value_width` characters."""
+    if result.predicted is not None and result.actual is not None:
+        pairs: Sequence[Pair] = align(result.predicted, result.actual, inlined=result.inlined)
+    else:
+        alone = result.predicted or result.actual
+        pairs = [Pair(i, i, True) for i in range(len(alone.frames) if alone else 0)]
+    return _Builder(_Side(result.predicted), _Side(result.actual), value_width).build(pairs)
+
+
+class _Side:
+    """One run's frames, and for each CALL and LINE frame the locals that it left behind."""
+
+    def __init__(self, trace: Trace | None) -> None:
+        self.present = trace is not None
+        self.frames: Sequence[Frame] = trace.frames if trace is not None else ()
+        self._next: dict[int, int] = {}
+        """For each LINE frame the one that shows what it changed."""
+        last: dict[int, int] = {}
+        for index, frame in enumerate(self.frames):
+            if frame.event is Event.LINE and frame.depth in last:
+                self._next[last[frame.depth]] = index
+            if frame.event in (Event.CALL, Event.LINE):
+                last[frame.depth] = index
+            elif frame.event is Event.RETURN:
+                last.pop(frame.depth, None)
+
+    def shows(self, index: int) -> int | None:
+        """The frame whose locals are the state after frame `index`; a CALL's are its own. None if no frame shows it."""
+        return index if self.frames[index].event is Event.CALL else self._next.get(index)
+
+    def after(self, index: int) -> Mapping[str, str] | None:
+        shown = self.shows(index)
+        return None if shown is None else self.frames[shown].locals
+
+    def changed(self, index: int) -> list[str]:
+        """Names whose value the frame's line set or changed."""
+        after = self.after(index)
+        if after is None:
+            return []
+        before: Mapping[str, str] = {} if self.frames[index].event is Event.CALL else self.frames[index].locals
+        return [name for name, value in after.items() if before.get(name) != value]
+
+    def confidence(self, index: int, name: str) -> float | None:
+        shown = self.shows(index) if name != VALUE else index
+        return None if shown is None else self.frames[shown].confidence.get(name)
+
+    def unwinds(self, index: int) -> bool:
+        """Whether the frame is a return that only passes an exception on."""
+        frame, before = self.frames[index], self.frames[index - 1] if index else None
+        return (
+            frame.event is Event.RETURN
+            and before is not None
+            and before.event is Event.EXCEPTION
+            and before.depth == frame.depth
+        )
+
+
+class _Builder:
+    def __init__(self, predicted: _Side, actual: _Side, value_width: int) -> None:
+        self._predicted, self._actual = predicted, actual
+        self._width = value_width
+        self._rows: list[Row] = []
+
+    def build(self, pairs: Sequence[Pair]) -> list[Row]:
+        for pair in pairs:
+            p, a = pair.predicted, pair.actual
+            if pair.same and p is not None and a is not None:
+                self._add_same(p, a)
+            elif p is not None and a is not None:
+                self._add_parting(p, a)
+            elif a is not None:
+                self._add_one_sided(self._actual, a)
+            elif p is not None:
+                self._add_one_sided(self._predicted, p)
+        return self._rows
+
+    def _add_same(self, p: int, a: int) -> None:
+        if not (self._predicted.present and self._actual.present):
+            side, index = (self._predicted, p) if self._predicted.present else (self._actual, a)
+            if not side.unwinds(index):
+                row = self._row(side.frames[index])
+                (row.predicted if side is self._predicted else row.actual).extend(self._items(side, index))
+            return
+        frame = self._actual.frames[a]
+        if frame.event in (Event.CALL, Event.LINE):
+            self._add_values(self._row(frame), p, a)
+        elif not self._actual.unwinds(a) or self._predicted.frames[p].value != frame.value:
+            row = self._row(frame)
+            wrong = self._predicted.frames[p].value != frame.value
+            left, right = contrast(_ending(self._predicted.frames[p]), _ending(frame), self._width)
+            row.predicted.append(Item(left, wrong, self._predicted.confidence(p, VALUE)))
+            row.actual.append(Item(right, wrong))
+            if wrong:
+                row.mark(a)
+
+    def _add_values(self, row: Row, p: int, a: int) -> None:
+        left, right = self._predicted.after(p), self._actual.after(a)
+        if left is None or right is None:
+            row.predicted += self._items(self._predicted, p)
+            row.actual += self._items(self._actual, a)
+            if left is not right:
+                row.state = State.OPEN
+            return
+        for name in dict.fromkeys([*self._actual.changed(a), *self._predicted.changed(p)]):
+            wrong = left.get(name) != right.get(name)
+            shown = contrast(_named(name, left), _named(name, right), self._width)
+            row.predicted.append(Item(shown[0], wrong, self._predicted.confidence(p, name)))
+            row.actual.append(Item(shown[1], wrong))
+            if wrong:
+                row.mark(self._actual.shows(a) or a)
+
+    def _add_parting(self, p: int, a: int) -> None:
+        expected, real = self._predicted.frames[p], self._actual.frames[a]
+        row = self._new_row(real)
+        row.mark(a)
+        row.predicted.append(Item(f"{_step(expected)} next", wrong=True))
+        row.actual += self._items(self._actual, a) or [Item(f"{_step(real)} next")]
+        row.actual[0] = Item(row.actual[0].text, wrong=True)
+
+    def _add_one_sided(self, side: _Side, index: int) -> None:
+        frame = side.frames[index]
+        before = self._rows[-1] if self._rows else None
+        own = side is self._predicted
+        joins = before is not None and _joins(before, frame) and not (before.predicted if not own else before.actual)
+        row = before if joins and before is not None else self._new_row(frame)
+        row.mark(index)
+        if side.unwinds(index):
+            return
+        (row.predicted if own else row.actual).extend(
+            Item(item.text, True, item.sure) for item in self._items(side, index) or [Item(_step(frame))]
+        )
+
+    def _items(self, side: _Side, index: int) -> list[Item]:
+        """What one side alone shows for a frame."""
+        frame = side.frames[index]
+        if frame.event in (Event.RETURN, Event.EXCEPTION):
+            return [Item(contrast(_ending(frame), "", self._width)[0], sure=side.confidence(index, VALUE))]
+        after = side.after(index) or {}
+        return [
+            Item(contrast(_named(name, after), "", self._width)[0], sure=side.confidence(index, name))
+            for name in side.changed(index)
+        ]
+
+    def _row(self, frame: Frame) -> Row:
+        """The row for a frame: the last one, if the frame only ends what that line began."""
+        if self._rows and _joins(self._rows[-1], frame):
+            return self._rows[-1]
+        return self._new_row(frame)
+
+    def _new_row(self, frame: Frame) -> Row:
+        row = Row(frame.line, frame.source, frame.depth)
+        self._rows.append(row)
+        return row
+
+
+def _joins(row: Row, frame: Frame) -> bool:
+    return frame.event in (Event.RETURN, Event.EXCEPTION) and (row.line, row.depth) == (frame.line, frame.depth)
+
+
+def _named(name: str, values: Mapping[str, str]) -> str:
+    return f"{name} = {values[name]}" if name in values else f"no {name}"
+
+
+def _ending(frame: Frame) -> str:
+    """What a return or exception frame does, with its value."""
+    value = frame.value or ""
+    if frame.event is Event.EXCEPTION:
+        return f"raises {exception_text(value)}"
+    yields = frame.function == "<genexpr>" or _YIELD.search(frame.source)
+    return f"{'yields' if yields else 'returns'} {value}"
+
+
+def _step(frame: Frame) -> str:
+    match frame.event:
+        case Event.CALL:
+            return f"call of {frame.function}"
+        case Event.LINE:
+            return f"line {frame.line}" if frame.line else frame.source.strip()
+        case _:
+            return _ending(frame)
+
+
+def first_difference(rows: Sequence[Row]) -> int | None:
+    """The position of the row that differs first in time."""
+    differing = [index for index, row in enumerate(rows) if row.state is State.DIFFERS]
+    return min(differing, key=lambda index: rows[index].differs_at, default=None)
+
+
+def telling(rows: Sequence[Row]) -> list[Row]:
+    """The rows without those that change nothing, but for the last one before the first difference."""
+    first = first_difference(rows)
+    return [
+        row
+        for index, row in enumerate(rows)
+        if row.state is not State.SAME or row.predicted or row.actual or (first is not None and index == first - 1)
+    ]
+
+
+def window(rows: Sequence[Row], limit: int) -> Iterator[Row | int]:
+    """At most about `limit` rows: the beginning, around the first difference, and the end; a number counts a gap."""
+    first = first_difference(rows)
+    if len(rows) <= limit:
+        keep = set(range(len(rows)))
+    elif first is None:
+        keep = {*range(limit * 2 // 3), *range(len(rows) - limit // 3, len(rows))}
+    else:
+        keep = {*range(limit // 4), *range(first - limit // 3, first + limit // 3), *range(len(rows) - 2, len(rows))}
+    gap = 0
+    for index, row in enumerate(rows):
+        if index not in keep:
+            gap += 1
+            continue
+        if gap:
+            yield gap
+            gap = 0
+        yield row
