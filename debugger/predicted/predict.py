@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -381,7 +382,15 @@ def _binds(node: ast.stmt, name: str) -> bool:
 
 
 def _removable_names(tree: ast.Module) -> set[str]:
-    """Names that a run of the file can delete from its locals: by `del`, or at the end of an `except ... as name`."""
+    """Names that a run of the file can remove from its locals again.
+
+    That is by `del`, at the end of an `except ... as name`, and, from Python 3.12 on, at the end of a comprehension,
+    which there runs inside its function.
+    """
     nodes = list(ast.walk(tree))
-    deleted = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del)}
-    return deleted | {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
+    removed = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del)}
+    removed |= {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
+    if sys.version_info >= (3, 12):
+        loops = [node.target for node in nodes if isinstance(node, ast.comprehension)]
+        removed |= {name.id for loop in loops for name in ast.walk(loop) if isinstance(name, ast.Name)}
+    return removed

@@ -36,7 +36,7 @@ class ScriptedRuntime:
 
     path = Path("scripted.gguf")
 
-    def __init__(self, script: Iterable[Segment], context: int = 200_000) -> None:
+    def __init__(self, script: Iterable[Segment], context: int = 10_000_000) -> None:
         self.vocabulary = ByteVocabulary()
         self.context = context
         self.tokens: list[int] = []

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import ast
+import sys
+
 import pytest
 
 from debugger.actual.record import record_in_process
@@ -132,19 +135,37 @@ def test_no_frame_of_the_real_model_is_lost():
 
 
 def test_the_encoded_run_agrees_with_the_real_model():
-    """Up to each sample's first mismatch; a plain tracer with the format's rules reaches 3,183 of 4,861 frames."""
-    agreed = 0
+    """Up to each sample's first mismatch; a plain tracer with the format's rules reaches 3,183 of 4,861 frames.
+
+    The model speaks Python 3.10 and 3.11. Newer interpreters run comprehensions inside their function, so that only
+    samples without one can agree as well there.
+    """
+    agreed = agreed_without_comprehension = 0
     for sample in cwm_samples():
-        source, _, main = sample["source"].partition("\ndef main(): # << START_OF_TRACE\n")
-        call = main.strip().removeprefix("return ")
-        run = record_in_process(source, call, max_frames=1000)
-        ending = [main_return(call, run.outcome.value)] if run.outcome.ending is Ending.RETURNED else []
-        encoded = decode(encode_frames([*main_frames(call), *run.frames, *ending]))
-        for ours, theirs in zip(encoded, sample["frames"], strict=False):
-            if not agree(ours, theirs):
-                break
-            agreed += 1
-    assert agreed >= 3183
+        count = agreeing_frames(sample)
+        agreed += count
+        if not any(isinstance(node, COMPREHENSIONS) for node in ast.walk(ast.parse(sample["source"]))):
+            agreed_without_comprehension += count
+    assert agreed_without_comprehension >= 3030
+    if sys.version_info < (3, 12):
+        assert agreed >= 3183
+
+
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp)
+
+
+def agreeing_frames(sample: dict) -> int:
+    source, _, main = sample["source"].partition("\ndef main(): # << START_OF_TRACE\n")
+    call = main.strip().removeprefix("return ")
+    run = record_in_process(source, call, max_frames=1000)
+    ending = [main_return(call, run.outcome.value)] if run.outcome.ending is Ending.RETURNED else []
+    encoded = decode(encode_frames([*main_frames(call), *run.frames, *ending]))
+    count = 0
+    for ours, theirs in zip(encoded, sample["frames"], strict=False):
+        if not agree(ours, theirs):
+            break
+        count += 1
+    return count
 
 
 def agree(ours: RawFrame, theirs: dict) -> bool:
