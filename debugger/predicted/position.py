@@ -112,14 +112,9 @@ class Position:
         return MAIN_DEPTH + len(self._explanations[0].stack) - 1
 
     @property
-    def ended(self) -> bool:
-        """Whether `main` itself has returned."""
-        return not self._explanations[0].stack
-
-    @property
-    def code(self) -> CodeFlow | None:
-        """The code that runs now; None in `main`."""
-        return self._explanations[0].stack[-1].code
+    def generators_wait(self) -> bool:
+        """Whether generators are suspended; one that is left open is closed when its owner is gone."""
+        return bool(self._explanations[0].suspended)
 
     @property
     def place(self) -> Place | None:
@@ -194,9 +189,11 @@ class Position:
             yield Step(Event.RETURN, line, top.code)
         if following.raises:
             yield Step(Event.EXCEPTION, top.line, top.code)
-        if following.calls and not (top.code is None and self._first is not None):
+        if following.calls:
             for code, line in dict.fromkeys(explanation.suspended):
                 yield Step(Event.CALL, line, code, resumes=True)
+            if top.code is None and self._first is not None:
+                return  # back in `main`, nothing is called anew: generators left open are closed
             for code in self._callable:
                 if self._can_be_called(code, top.code):
                     yield Step(Event.CALL, code.first_line, code)

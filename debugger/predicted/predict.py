@@ -183,6 +183,8 @@ class Predictor:
         last = self._previous
         if last is None or last.event is not Event.RETURN or self._first is None or self._position.depth != MAIN_DEPTH:
             return None
+        if self._position.generators_wait:
+            return None
         exceptions = [
             index for index, frame in enumerate(self.frames) if frame.event is Event.EXCEPTION and frame.depth == 0
         ]

@@ -47,6 +47,10 @@ ZOO = {
         """,
         ["f(3)", "list(up(2))"],
     ),
+    "generator left open": (
+        "def up():\n    yield 1\n    yield 2\n\ndef f():\n    numbers = up()\n    return next(numbers)\n",
+        ["f()"],
+    ),
     "class": (
         """\
         class Counter:
