@@ -181,10 +181,11 @@ class Predictor:
     def outcome(self) -> Outcome | None:
         """How the run ended, if the last frame ended it."""
         last = self._previous
-        if last is None or last.event is not Event.RETURN or self._first is None or self._position.depth != MAIN_DEPTH:
+        place = self._position.place
+        if last is None or place is None or last.event is not Event.RETURN or self._position.depth != MAIN_DEPTH:
             return None
-        if self._position.generators_wait:
-            return None
+        if place.step.code is not self._first or self._position.generators_wait:
+            return None  # `main` goes on, or a generator that was left open is closed
         exceptions = [
             index for index, frame in enumerate(self.frames) if frame.event is Event.EXCEPTION and frame.depth == 0
         ]
