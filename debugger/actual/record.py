@@ -1,4 +1,4 @@
-"""From what the recorder writes to a `Trace`, and runs inside our own process."""
+"""Recordings inside our own process, and frames from what the recorder writes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import linecache
 import sys
 from types import ModuleType
 
-from debugger.actual.snapshot import Recorder, headroom
+from debugger.actual.snapshot import Recorder
 from debugger.trace import Ending, Event, Frame, Outcome, Trace
 
 _counter = itertools.count()
@@ -17,15 +17,21 @@ class _OutOfFrames(BaseException):
     """Unwinds the recorded code once enough frames are known."""
 
 
-def record_in_process(source: str, call: str, max_frames: int = 10_000, *, module: str = "program") -> Trace:
-    """The trace of `call` in a module with the text `source`, recorded inside this process.
+def physical_lines(source: str) -> tuple[str, ...]:
+    r"""The lines of a module as frames show them: cut where Python cuts them, each with a `\n`."""
+    lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return tuple(line + "\n" for line in lines)
 
-    For programs we made ourselves (training data, tests): nothing guards against what they do besides the number of
-    frames. Frames are the same as those of `run`; reprs of sets of strings depend on this process's PYTHONHASHSEED,
-    which `run` sets to 0. Raises whatever the module raises while it is executed, and SyntaxError.
+
+def record_in_process(source: str, call: str, max_frames: int = 10_000, *, module: str = "program") -> Trace:
+    """The trace of `call` in a module with the text `source`, recorded inside this process and its main thread.
+
+    For programs we made ourselves (training data, tests): only the number of frames and each repr are limited. Frames
+    are those that `run` gives; the order of sets of strings depends on this process's PYTHONHASHSEED, which `run` sets
+    to 0. Raises whatever the module raises while it is executed, and SyntaxError.
     """
     filename = f"<{module} {next(_counter)}>"
-    lines = source.split("\n")
+    lines = physical_lines(source)
     frames: list[Frame] = []
 
     def write(
@@ -39,20 +45,23 @@ def record_in_process(source: str, call: str, max_frames: int = 10_000, *, modul
     ) -> None:
         if len(frames) == max_frames:
             raise _OutOfFrames
-        text = lines[line - 1] + "\n"
-        frames.append(Frame(Event(event), line, text, values or {}, value, function, depth))
+        frames.append(Frame(Event(event), line, lines[line - 1], values or {}, value, function, depth))
 
-    namespace = ModuleType(module)
-    namespace.__file__ = filename
-    code = compile(source, filename, "exec", dont_inherit=True)
-    expression = compile(call, "<call>", "eval", dont_inherit=True)
+    program = ModuleType(module)
+    program.__file__ = filename
     replaced = sys.modules.get(module)
-    sys.modules[module] = namespace
-    linecache.cache[filename] = (len(source), None, [line + "\n" for line in lines], filename)
+    sys.modules[module] = program
+    linecache.cache[filename] = (len(source), None, list(lines), filename)
+    recorder = Recorder(filename, module, write)
     try:
-        exec(code, namespace.__dict__)
-        recorder = Recorder(filename, module, write)
-        outcome = _evaluate(expression, namespace, recorder)
+        exec(compile(source, filename, "exec", dont_inherit=True), program.__dict__)
+        expression = compile(call, "<call>", "eval", dont_inherit=True)
+        try:
+            outcome = Outcome(Ending.RETURNED, recorder.repr(recorder.evaluate(expression, program.__dict__)))
+        except _OutOfFrames:
+            outcome = Outcome(Ending.OUT_OF_FRAMES)
+        except BaseException as error:
+            outcome = Outcome(Ending.RAISED, recorder.repr(error))
     finally:
         del linecache.cache[filename]
         if replaced is None:
@@ -60,19 +69,3 @@ def record_in_process(source: str, call: str, max_frames: int = 10_000, *, modul
         else:
             sys.modules[module] = replaced
     return Trace(tuple(frames), outcome)
-
-
-def _evaluate(expression: object, namespace: ModuleType, recorder: Recorder) -> Outcome:
-    tracer = sys.gettrace()
-    try:
-        with headroom():
-            sys.settrace(recorder)
-            try:
-                value = eval(expression, namespace.__dict__)  # type: ignore[arg-type]
-            finally:
-                sys.settrace(tracer)
-    except _OutOfFrames:
-        return Outcome(Ending.OUT_OF_FRAMES)
-    except BaseException as error:
-        return Outcome(Ending.RAISED, recorder.repr(error))
-    return Outcome(Ending.RETURNED, recorder.repr(value))
