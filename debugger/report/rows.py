@@ -91,11 +91,11 @@ class _Side:
         return None if shown is None else self.frames[shown].locals
 
     def changed(self, index: int) -> list[str]:
-        """Names whose value the frame's line set or changed."""
-        after = self.after(index)
-        if after is None:
+        """Names whose value the frame's line set or changed; for a call its arguments, none where it resumes."""
+        after, frame = self.after(index), self.frames[index]
+        if after is None or (frame.event is Event.CALL and _YIELD.search(frame.source)):
             return []
-        before: Mapping[str, str] = {} if self.frames[index].event is Event.CALL else self.frames[index].locals
+        before: Mapping[str, str] = {} if frame.event is Event.CALL else frame.locals
         return [name for name, value in after.items() if before.get(name) != value]
 
     def confidence(self, index: int, name: str) -> float | None:
@@ -118,10 +118,13 @@ class _Builder:
         self._predicted, self._actual = predicted, actual
         self._width = value_width
         self._rows: list[Row] = []
+        self._calling: dict[int, tuple[Frame, int, int]] = {}
+        """For each depth the line that called something: what it leaves behind is told once that is done."""
 
     def build(self, pairs: Sequence[Pair]) -> list[Row]:
         for pair in pairs:
             p, a = pair.predicted, pair.actual
+            self._tell_of_calls(p, a)
             if pair.same and p is not None and a is not None:
                 self._add_same(p, a)
             elif p is not None and a is not None:
@@ -132,20 +135,44 @@ class _Builder:
                 self._add_one_sided(self._predicted, p)
         return self._rows
 
-    def _add_same(self, p: int, a: int) -> None:
-        if not (self._predicted.present and self._actual.present):
-            side, index = (self._predicted, p) if self._predicted.present else (self._actual, a)
-            if not side.unwinds(index):
-                row = self._row(side.frames[index])
-                (row.predicted if side is self._predicted else row.actual).extend(self._items(side, index))
+    def _tell_of_calls(self, p: int | None, a: int | None) -> None:
+        """Lines whose calls are done by now, with what they changed."""
+        side, index = (self._actual, a) if a is not None and self._actual.present else (self._predicted, p)
+        if index is None:
             return
-        frame = self._actual.frames[a]
+        for depth in sorted(self._calling, reverse=True):
+            if depth < side.frames[index].depth:
+                break
+            frame, line_p, line_a = self._calling.pop(depth)
+            row = Row(frame.line, frame.source, frame.depth)
+            self._fill(row, line_p, line_a)
+            if row.predicted or row.actual:
+                self._rows.append(row)
+
+    def _add_same(self, p: int, a: int) -> None:
+        side, index = (self._actual, a) if self._actual.present else (self._predicted, p)
+        frame = side.frames[index]
         if frame.event in (Event.CALL, Event.LINE):
-            self._add_values(self._row(frame), p, a)
-        elif not self._actual.unwinds(a) or self._predicted.frames[p].value != frame.value:
-            row = self._row(frame)
-            wrong = self._predicted.frames[p].value != frame.value
-            left, right = contrast(_ending(self._predicted.frames[p]), _ending(frame), self._width)
+            row = self._new_row(frame)
+            if (side.shows(index) or 0) > index + 1:
+                self._calling[frame.depth] = (frame, p, a)
+            else:
+                self._fill(row, p, a)
+        elif not side.unwinds(index) or (self._predicted.present and self._predicted.frames[p].value != frame.value):
+            self._fill(self._row(frame), p, a)
+
+    def _fill(self, row: Row, p: int, a: int) -> None:
+        """What both sides show for frames where the same happened; or what the only side shows."""
+        if not self._actual.present:
+            row.predicted += self._items(self._predicted, p)
+        elif not self._predicted.present:
+            row.actual += self._items(self._actual, a)
+        elif self._actual.frames[a].event in (Event.CALL, Event.LINE):
+            self._add_values(row, p, a)
+        else:
+            expected, real = self._predicted.frames[p], self._actual.frames[a]
+            wrong = expected.value != real.value
+            left, right = contrast(_ending(expected), _ending(real), self._width)
             row.predicted.append(Item(left, wrong, self._predicted.confidence(p, VALUE)))
             row.actual.append(Item(right, wrong))
             if wrong:
@@ -159,8 +186,13 @@ class _Builder:
             if left is not right:
                 row.state = State.OPEN
             return
-        for name in dict.fromkeys([*self._actual.changed(a), *self._predicted.changed(p)]):
+        names = [*self._actual.changed(a), *self._predicted.changed(p)]
+        if self._actual.frames[a].event is Event.CALL:
+            names += [name for name in {**right, **left} if left.get(name) != right.get(name)]
+        for name in dict.fromkeys(names):
             wrong = left.get(name) != right.get(name)
+            if not wrong and _is_internal(name):
+                continue
             shown = contrast(_named(name, left), _named(name, right), self._width)
             row.predicted.append(Item(shown[0], wrong, self._predicted.confidence(p, name)))
             row.actual.append(Item(shown[1], wrong))
@@ -197,6 +229,7 @@ class _Builder:
         return [
             Item(contrast(_named(name, after), "", self._width)[0], sure=side.confidence(index, name))
             for name in side.changed(index)
+            if not _is_internal(name)
         ]
 
     def _row(self, frame: Frame) -> Row:
@@ -213,6 +246,11 @@ class _Builder:
 
 def _joins(row: Row, frame: Frame) -> bool:
     return frame.event in (Event.RETURN, Event.EXCEPTION) and (row.line, row.depth) == (frame.line, frame.depth)
+
+
+def _is_internal(name: str) -> bool:
+    """Whether a local is the interpreter's own, as the iterator `.0` of a comprehension."""
+    return name.startswith(".")
 
 
 def _named(name: str, values: Mapping[str, str]) -> str:

@@ -48,15 +48,19 @@ def print_sources(console: Console, report: Report) -> None:
         console.print(Text(f"Real runs by Python {report.python}.", "bright_black"))
 
 
-def print_result(console: Console, result: Result, *, full: bool = False) -> None:
-    """One call: its headline, and the lines that ran with what they changed."""
+def print_result(console: Console, result: Result, *, full: bool = False, brief: bool = False) -> None:
+    """One call: its headline, and unless `brief`, what was found and the lines that ran with what they changed."""
     mark, style = _LOOKS[result.status]
     headline = Text.assemble((f"{mark} ", f"bold {style}"), (result.target, "bold"))
     if result.call is not None:
         headline.append(f"  {shorten(result.call, 200)}")
-    if result.status is not Status.NO_CALL:
+    if not brief and result.status is not Status.NO_CALL:
         console.print()
-    console.print(headline, highlight=False)
+    if brief:
+        headline.append(f"  {result.status.value}", style)
+    console.print(headline, highlight=False, no_wrap=brief, overflow="ellipsis")
+    if brief:
+        return
     for line in _sentences(result):
         console.print(_indented(line), highlight=False)
     if result.predicted is not None or result.actual is not None:

@@ -1,0 +1,260 @@
+"""The `foretrace` command: options in, exit code out, and never a traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+import foretrace
+from foretrace.options import Format, Mode
+
+if TYPE_CHECKING:
+    from foretrace.session import Options
+
+app = typer.Typer(
+    epilog="Exit codes: 0 as predicted · 1 diverged · 2 bad target or option, or no call found · "
+    "3 something could not run, or not to its end. Of several calls the highest counts.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Targets = Annotated[
+    list[str],
+    typer.Argument(metavar="TARGET", help="file.py, file.py::name, file.py::Class.method, file.py:LINE, or a folder."),
+]
+Calls = Annotated[
+    list[str] | None,
+    typer.Option("--call", metavar="EXPR", help='A call to check, as in --call "f(3)"; may be given again.'),
+]
+Spelling = Annotated[Format, typer.Option("--format", help="How to write the report.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", metavar="FILE", help="Write the report to this file instead of the terminal.")
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="PATH|NAME",
+        help="The GGUF that predicts; else that of FORETRACE_MODEL, else nano, which comes with foretrace.",
+    ),
+]
+MaxFrames = Annotated[
+    int | None, typer.Option("--max-frames", metavar="N", min=1, help="Stop a prediction and a run after N steps.")
+]
+Timeout = Annotated[
+    float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="Stop a real run after this time.")
+]
+Python = Annotated[
+    str,
+    typer.Option(
+        "--python", metavar="PATH", show_default=False, help="The interpreter of the real runs; else foretrace's own."
+    ),
+]
+Unconstrained = Annotated[
+    bool, typer.Option("--unconstrained", help="Let the model write any line next, not only possible ones.")
+]
+Full = Annotated[bool, typer.Option("--full", help="Show every step and whole values.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="One line for each call; no progress bar.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"foretrace {foretrace.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Predict a Python run line by line, check it against the real run, and show where they part."""
+
+
+@app.command()
+def diff(
+    targets: Targets,
+    call: Calls = None,
+    spelling: Spelling = Format.TEXT,
+    output: Output = None,
+    model: ModelOption = None,
+    max_frames: MaxFrames = None,
+    timeout: Timeout = 10.0,
+    python: Python = sys.executable,
+    predicted: Annotated[
+        Path | None,
+        typer.Option(
+            "--predicted", metavar="FILE", help="Take these frames instead of asking the model; for one call only."
+        ),
+    ] = None,
+    unconstrained: Unconstrained = False,
+    full: Full = False,
+    quiet: Quiet = False,
+) -> None:
+    """Predict, run for real, and compare."""
+
+    def work() -> int:
+        options = _options(model, python, max_frames, timeout, unconstrained, predicted)
+        return _check(Mode.DIFF, targets, call or [], options, spelling, output, full, quiet)
+
+    _guarded(work)
+
+
+@app.command()
+def predict(
+    targets: Targets,
+    call: Calls = None,
+    spelling: Spelling = Format.TEXT,
+    output: Output = None,
+    model: ModelOption = None,
+    max_frames: MaxFrames = None,
+    unconstrained: Unconstrained = False,
+    full: Full = False,
+    quiet: Quiet = False,
+) -> None:
+    """Only predict; nothing is run."""
+
+    def work() -> int:
+        options = _options(model, sys.executable, max_frames, 0, unconstrained, None)
+        return _check(Mode.PREDICT, targets, call or [], options, spelling, output, full, quiet)
+
+    _guarded(work)
+
+
+@app.command()
+def run(
+    targets: Targets,
+    call: Calls = None,
+    spelling: Spelling = Format.TEXT,
+    output: Output = None,
+    max_frames: MaxFrames = None,
+    timeout: Timeout = 10.0,
+    python: Python = sys.executable,
+    full: Full = False,
+    quiet: Quiet = False,
+) -> None:
+    """Only run for real, under debugpy; no model is needed."""
+
+    def work() -> int:
+        options = _options(None, python, max_frames, timeout, False, None)
+        return _check(Mode.RUN, targets, call or [], options, spelling, output, full, quiet)
+
+    _guarded(work)
+
+
+@app.command()
+def doctor(model: ModelOption = None) -> None:
+    """Check that everything works here, and say what to do if not."""
+
+    def work() -> int:
+        from foretrace.doctor import examine
+
+        return examine(model)
+
+    _guarded(work)
+
+
+def _options(
+    model: str | None,
+    python: str,
+    max_frames: int | None,
+    timeout: float,
+    unconstrained: bool,
+    predicted: Path | None,
+) -> Options:
+    from foretrace.session import Options
+
+    return Options(model, python, max_frames, timeout, not unconstrained, predicted)
+
+
+def _check(
+    mode: Mode,
+    targets: list[str],
+    calls: list[str],
+    options: Options,
+    spelling: Format,
+    output: Path | None,
+    full: bool,
+    quiet: bool,
+) -> int:
+    from debugger.report.result import Report, Result
+    from foretrace.output import Bar, Writer
+    from foretrace.session import Session, UsageError, exit_code, find_jobs
+
+    jobs = find_jobs(targets, calls)
+    if options.predicted is not None and len(jobs) != 1:
+        raise UsageError(f"--predicted is for one call, but there are {len(jobs)} here; name one with --call.")
+    writer = Writer(spelling, output, full=full, quiet=quiet)
+    results: list[Result] = []
+    with Bar(len(jobs), shown=not quiet) as bar, Session(mode, options, lambda frame: bar.count_frame()) as session:
+        for job in jobs:
+            if session.has_run(job):
+                continue
+            bar.begin(job.call or job.name)
+            results.append(session.check(job))
+            bar.end()
+            with bar.aside():
+                writer.add(Report((), session.model, session.python), results[-1])
+        report = Report(tuple(results), session.model, session.python)
+    writer.finish(report)
+    return exit_code(results)
+
+
+def _guarded(work: Callable[[], int]) -> NoReturn:
+    """Do the work and leave with its exit code; every problem becomes one sentence on standard error."""
+    from debugger.target import TargetError
+    from foretrace.session import Exit, UsageError
+    from quant.runtime import ModelError
+
+    try:
+        code = work()
+        sys.stdout.flush()
+    except (TargetError, UsageError) as error:
+        code = _complain(str(error), Exit.BAD_TARGET)
+    except ModelError as error:
+        code = _complain(str(error), Exit.COULD_NOT_RUN)
+    except KeyboardInterrupt:
+        code = _complain("Interrupted.", Exit.INTERRUPTED)
+    except BrokenPipeError:
+        # Nobody reads any more; the interpreter's own flush at the end must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = Exit.BROKEN_PIPE
+    except Exception as error:
+        if os.environ.get("FORETRACE_DEBUG"):
+            raise
+        code = _complain(
+            f"foretrace itself failed ({type(error).__name__}: {error}); FORETRACE_DEBUG=1 shows where.",
+            Exit.COULD_NOT_RUN,
+        )
+    raise typer.Exit(int(code))
+
+
+def _complain(sentence: str, code: int) -> int:
+    typer.echo(f"foretrace: {sentence}", err=True)
+    return code
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    """Unwind as on Ctrl-C, so that everything that was started is ended."""
+    sys.exit(128 + number)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,122 @@
+"""`foretrace doctor`: does everything work here, and what to do where it does not."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+import foretrace
+from foretrace.session import Exit
+
+_PACKAGES = ("llama-cpp-python", "debugpy", "numpy", "rich", "typer")
+_PROGRAM = "def add(a, b):\n    total = a + b\n    return total\n"
+_CALL = "add(2, 3)"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    works: bool
+    text: str
+    remedy: str = ""
+    """What to do; empty where nothing has to be done."""
+
+
+def examine(model: str | None) -> int:
+    """Make every check, print a line for each, and return the exit code."""
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("foretrace", _versions),
+        ("Python", _python),
+        ("llama.cpp", _llama),
+        ("GPU", _gpu),
+        ("model", lambda: _model(model)),
+        ("real run", _real_run),
+    ]
+    console = Console(highlight=False, soft_wrap=True)
+    failed = 0
+    for name, check in checks:
+        try:
+            finding = check()
+        except Exception as error:  # a check that breaks is a finding, too
+            finding = Finding(False, f"{type(error).__name__}: {error}", "Reinstall foretrace.")
+        failed += not finding.works
+        mark = ("✓", "green") if finding.works else ("✗", "bold red")
+        console.print(Text.assemble(mark, f" {name}: ", finding.text))
+        if finding.remedy:
+            console.print(Text(f"  {finding.remedy}", "yellow"))
+    console.print("Everything works." if not failed else f"{failed} of {len(checks)} checks failed.")
+    return Exit.COULD_NOT_RUN if failed else Exit.CONFIRMED
+
+
+def _versions() -> Finding:
+    found = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
+    return Finding(True, f"{foretrace.__version__} with {found}")
+
+
+def _python() -> Finding:
+    text = f"{platform.python_implementation()} {platform.python_version()} on {platform.system()}, {sys.executable}"
+    if platform.python_implementation() != "CPython":
+        return Finding(False, text, "Install foretrace for CPython: predictions follow its bytecode.")
+    return Finding(True, text)
+
+
+def _llama() -> Finding:
+    try:
+        library = import_module("llama_cpp.llama_cpp")
+    except (ImportError, OSError, RuntimeError) as error:
+        return Finding(False, f"does not load: {error}", "Run: pip install --force-reinstall llama-cpp-python")
+    return Finding(True, f"loads ({Path(library.__file__ or '').parent})")
+
+
+def _gpu() -> Finding:
+    library = import_module("llama_cpp.llama_cpp")
+    if library.llama_supports_gpu_offload():
+        return Finding(True, "llama.cpp was built for one and will use it")
+    return Finding(
+        True,
+        "none; models run on the CPU",
+        "That is fine for nano. For large models: "
+        'CMAKE_ARGS="-DGGML_CUDA=on" pip install --force-reinstall --no-binary llama-cpp-python llama-cpp-python',
+    )
+
+
+def _model(wanted: str | None) -> Finding:
+    from debugger.predicted.predict import predict, special_ids
+    from debugger.target import SourceFile, Target
+    from foretrace.models import find_model
+    from quant.runtime import ModelError, Runtime
+
+    try:
+        file = find_model(wanted)
+        with Runtime.open(file.path, context=1024) as runtime:
+            special_ids(runtime)
+            target = Target(SourceFile.from_text("add.py", _PROGRAM), "add", 1, 3)
+            frames = predict(runtime, target, _CALL, max_frames=2).frames
+            text = f"{file.name} ({runtime.description}) at {file.path} predicted {len(frames)} steps of {_CALL}"
+    except ModelError as error:
+        return Finding(False, str(error), "Give another GGUF with --model, or reinstall foretrace for its own.")
+    return Finding(True, text)
+
+
+def _real_run() -> Finding:
+    from debugger.actual.run import RunError, run
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "add.py")
+        path.write_text(_PROGRAM)
+        try:
+            trace = run(path, _CALL, timeout=30)
+        except RunError as error:
+            return Finding(False, str(error), "Run: pip install --force-reinstall debugpy")
+    if trace.outcome.value != "5":
+        return Finding(False, f"{_CALL} came out as {trace.outcome.value}", "Please report this as a bug of foretrace.")
+    return Finding(True, f"debugpy {metadata.version('debugpy')} recorded {len(trace.frames)} steps of {_CALL}")

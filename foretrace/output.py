@@ -1,0 +1,148 @@
+"""Where results go: the terminal as they come, or a file that appears only when it is whole."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+import foretrace
+from debugger.report import Report, Result, print_result, print_summary, to_json, to_junit, to_sarif
+from debugger.report.text import print_sources
+from foretrace.options import Format
+from foretrace.session import UsageError
+
+PLAIN_WIDTH = 110
+"""Columns where the output is no terminal."""
+
+
+class Writer:
+    """Writes one report. Text for the terminal is printed result by result, everything else at the end."""
+
+    def __init__(self, spelling: Format, output: Path | None, *, full: bool, quiet: bool) -> None:
+        """Write to `output`, or to standard output."""
+        self._format = spelling
+        self._output = output
+        self._full = full
+        self._quiet = quiet
+        self._text = io.StringIO() if output is not None else None
+        self._console = _console(self._text)
+        self._started = False
+
+    def add(self, report: Report, result: Result) -> None:
+        """Take the next result; `report` tells what is known besides."""
+        if self._format is not Format.TEXT:
+            return
+        if not self._started and not self._quiet:
+            print_sources(self._console, report)
+        self._started = True
+        print_result(self._console, result, full=self._full, brief=self._quiet)
+
+    def finish(self, report: Report) -> None:
+        """Write what is left. Raises UsageError where the file cannot be written."""
+        match self._format:
+            case Format.TEXT:
+                print_summary(self._console, report)
+                text = self._text.getvalue() if self._text is not None else ""
+            case Format.JSON:
+                text = json.dumps(to_json(report), indent=1, ensure_ascii=False) + "\n"
+            case Format.SARIF:
+                text = json.dumps(to_sarif(report, foretrace.__version__), indent=1, ensure_ascii=False) + "\n"
+            case Format.JUNIT:
+                text = to_junit(report)
+        if self._output is not None:
+            write_atomically(self._output, text)
+        else:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+
+def _console(file: io.StringIO | None) -> Console:
+    console = Console(file=file, highlight=False, soft_wrap=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(file=file, highlight=False, soft_wrap=False, width=PLAIN_WIDTH)
+    return console
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace the file by the text in one step: a reader finds the old file or the new one. Raises UsageError."""
+    data = text.encode("utf-8", errors="backslashreplace")
+    try:
+        if path.exists() and not path.is_file():  # /dev/stdout, a pipe: nothing to replace
+            path.write_bytes(data)
+            return
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~umask)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}; give another file to --output.") from error
+
+
+class Bar:
+    """A progress bar on standard error, for people only; it steps aside while results are printed."""
+
+    def __init__(self, total: int, *, shown: bool) -> None:
+        """Count `total` calls; without a terminal nothing is ever drawn."""
+        console = Console(stderr=True)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not (shown and console.is_terminal),
+        )
+        self._task = self._progress.add_task("loading the model", total=total)
+        self._what = ""
+        self._frames = 0
+
+    def __enter__(self) -> Bar:
+        """Draw it."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take it away."""
+        self._progress.stop()
+
+    def begin(self, what: str) -> None:
+        """Start on the next call."""
+        self._what, self._frames = what[:60], 0
+        self._progress.update(self._task, description=self._what)
+
+    def count_frame(self) -> None:
+        """One more frame of this call is predicted."""
+        self._frames += 1
+        self._progress.update(self._task, description=f"{self._what}: {self._frames} steps predicted")
+
+    def end(self) -> None:
+        """This call is done."""
+        self._progress.advance(self._task)
+
+    @contextmanager
+    def aside(self) -> Generator[None, None, None]:
+        """Leave the terminal to others for a moment."""
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()

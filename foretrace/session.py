@@ -1,0 +1,381 @@
+"""The work behind `foretrace diff|predict|run`: from targets to calls, and from each call to a result."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from pathlib import Path
+from types import TracebackType
+
+from debugger.calls import Origin, find_calls, parse_call
+from debugger.diff import Verdict, compare, inlined_statements, is_cut, verdict_of
+from debugger.pieces import first_line_of
+from debugger.report.result import Model, Result, Status
+from debugger.target import Target, TargetError, find_targets
+from debugger.trace import Ending, Event, Frame, Trace
+from foretrace.options import Mode
+
+INLINES_COMPREHENSIONS = (3, 12)
+"""The first Python whose comprehensions have no frames of their own (PEP 709)."""
+
+
+class Exit(IntEnum):
+    """The command's exit codes. Of several calls the worst counts, and that is the highest number."""
+
+    CONFIRMED = 0
+    """Everything that was asked for was done, and nothing differs."""
+    DIVERGED = 1
+    BAD_TARGET = 2
+    """A target, call or option that cannot be used; or no call was found at all."""
+    COULD_NOT_RUN = 3
+    """The model, the run or a limit stood in the way of at least one call."""
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+
+
+class UsageError(Exception):
+    """Options that do not go together; `str()` is one sentence that says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says about how to predict and run."""
+
+    model: str | None = None
+    python: str = sys.executable
+    max_frames: int | None = None
+    """For both runs; None leaves each its own default."""
+    timeout: float = 10.0
+    """Seconds for one real run."""
+    constrained: bool = True
+    predicted: Path | None = None
+    """A file with frames to take instead of asking the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call to check, or the reason why there is none."""
+
+    name: str
+    path: Path
+    first_line: int
+    target: Target | None = None
+    call: str | None = None
+    problem: Result | None = None
+
+
+def find_jobs(specs: Sequence[str], calls: Sequence[str]) -> list[Job]:
+    """What to check: each target with the calls given, else with those found for it.
+
+    Found are: every `# foretrace:` comment of a function, or else the best call from elsewhere. A target named on the
+    command line must have a call; in files and folders those without one come last. Raises TargetError, UsageError.
+    """
+    calls = [parse_call(call) for call in calls]
+    jobs: list[Job] = []
+    for spec in specs:
+        problems: list[TargetError] = []
+        targets = find_targets(spec, problems.append)
+        if calls:
+            found = _with_given_calls(spec, targets, calls)
+        else:
+            found = _with_found_calls(targets, problems.append if Path(spec).is_dir() else None)
+        found += [_unusable(spec, problem) for problem in problems]
+        if not found or not (Path(spec).exists() or any(job.call for job in found)):
+            raise TargetError(_how_to_give_a_call(targets[0]))
+        jobs += found
+    return sorted(_each_call_once(jobs), key=lambda job: job.call is None)
+
+
+def _with_given_calls(spec: str, targets: Sequence[Target], calls: Sequence[str]) -> list[Job]:
+    jobs: list[Job] = []
+    for call in calls:
+        fitting = targets if len(targets) == 1 else [target for target in targets if _calls(call, target.qualname)]
+        if not fitting:
+            names = ", ".join(target.qualname for target in targets[:8])
+            raise UsageError(
+                f"The call {call} is of none of the functions in {spec} ({names}); name one as FILE::NAME."
+            )
+        jobs.append(_job(fitting[0], call))
+    return jobs
+
+
+def _calls(call: str, qualname: str) -> bool:
+    """Whether an expression has a call of something with that name."""
+    last = qualname.rpartition(".")[2]
+    names = {
+        ast.unparse(node.func).rpartition(".")[2] for node in ast.walk(ast.parse(call)) if isinstance(node, ast.Call)
+    }
+    return last in names or (last == "__init__" and qualname.split(".")[-2] in names)
+
+
+def _with_found_calls(targets: Iterable[Target], on_problem: Callable[[TargetError], None] | None) -> list[Job]:
+    jobs: list[Job] = []
+    for target in targets:
+        try:
+            found = find_calls(target)
+        except TargetError as problem:
+            if on_problem is None:
+                raise
+            on_problem(problem)
+            continue
+        comments = [call for call in found if call.origin is Origin.COMMENT]
+        chosen = comments or found[:1]
+        jobs += [_job(target, call.expression) for call in chosen]
+        if not chosen and not _is_special(target):
+            jobs.append(_job(target, None))
+    return jobs
+
+
+def _is_special(target: Target) -> bool:
+    """Whether Python itself calls it, as `__repr__`: nobody has to give a call of it."""
+    name = target.qualname.rpartition(".")[2]
+    return name.startswith("__") and name.endswith("__")
+
+
+def _each_call_once(jobs: Iterable[Job]) -> list[Job]:
+    """One job for each call in a file. `A(1).withdraw(2)` belongs to `withdraw`, which it names last, not to `A`."""
+    chosen: dict[tuple[Path, str], Job] = {}
+    for job in jobs:
+        key = job.path, job.call if job.call is not None else f"no call of {job.name}"
+        known = chosen.get(key)
+        if known is None or (_is_named_last(job) and not _is_named_last(known)):
+            chosen[key] = job
+    return list(chosen.values())
+
+
+def _is_named_last(job: Job) -> bool:
+    expression = ast.parse(job.call or "None", mode="eval").body
+    called = expression.func if isinstance(expression, ast.Call) else expression
+    return ast.unparse(called).rpartition(".")[2] == job.name.rpartition("::")[2].rpartition(".")[2]
+
+
+def _job(target: Target, call: str | None) -> Job:
+    job = Job(target.name, target.file.path, target.first_line, target, call)
+    if call is not None:
+        return job
+    return replace(job, problem=_result(job, Status.NO_CALL, _how_to_give_a_call(target)))
+
+
+def _unusable(folder: str, problem: TargetError) -> Job:
+    job = Job(folder, Path(folder), 1)
+    return replace(job, problem=_result(job, Status.FAILED, str(problem)))
+
+
+def _how_to_give_a_call(target: Target) -> str:
+    name = target.qualname
+    return (
+        f"No call of {name} is known; write one above it, as in `# foretrace: {name.rpartition('.')[2]}(1)`, "
+        f'or give one with --call "{name.rpartition(".")[2]}(1)".'
+    )
+
+
+def _result(job: Job, status: Status, detail: str = "") -> Result:
+    return Result(job.name, job.path, job.first_line, job.call, status, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """The Python that makes the real runs."""
+
+    path: str
+    version: tuple[int, ...]
+
+    @classmethod
+    @functools.cache
+    def at(cls, path: str) -> Interpreter:
+        """Ask the interpreter for its version. Raises UsageError."""
+        if path == sys.executable:
+            return cls(path, tuple(sys.version_info[:3]))
+        question = "import sys; print(*sys.version_info[:3])"
+        try:
+            answer = subprocess.run([path, "-c", question], capture_output=True, timeout=30, check=True, text=True)
+            return cls(path, tuple(int(part) for part in answer.stdout.split()))
+        except FileNotFoundError:
+            raise UsageError(f"There is no Python at {path}; give the path of an interpreter to --python.") from None
+        except (OSError, subprocess.SubprocessError, ValueError):
+            raise UsageError(f"{path} does not work as a Python interpreter; give another one to --python.") from None
+
+
+class Session:
+    """Checks one job after the other; the model stays loaded. Use it in a `with` block."""
+
+    def __init__(self, mode: Mode, options: Options, on_frame: Callable[[Frame], None] = lambda frame: None) -> None:
+        """`on_frame` hears of each frame as it is predicted."""
+        self._mode = mode
+        self._options = options
+        self._on_frame = on_frame
+        self._stack = ExitStack()
+        self._ran: set[tuple[Path, str, int]] = set()
+        """File, name and line of every function that a trace has gone through."""
+        self.model: Model | None = None
+        self.interpreter: Interpreter | None = None
+
+    def __enter__(self) -> Session:
+        """Load what the mode needs. Raises ModelError, UsageError."""
+        options = self._options
+        if self._mode is not Mode.PREDICT:
+            self.interpreter = Interpreter.at(options.python)
+        if options.predicted is not None:
+            self.model = Model(f"the frames in {options.predicted.name}", str(options.predicted))
+        elif self._mode is not Mode.RUN:
+            self._load_model()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Free the model."""
+        self._stack.close()
+
+    def _load_model(self) -> None:
+        from debugger.predicted.predict import special_ids
+        from foretrace.models import find_model
+        from quant.runtime import Runtime
+
+        file = find_model(self._options.model)
+        self._runtime = self._stack.enter_context(Runtime.open(file.path))
+        special_ids(self._runtime)
+        self.model = Model(file.name, str(file.path), self._runtime.description, self._runtime.context)
+
+    @property
+    def python(self) -> str | None:
+        """The version of the interpreter of the real runs; None where there are none."""
+        return ".".join(map(str, self.interpreter.version)) if self.interpreter is not None else None
+
+    def check(self, job: Job) -> Result:
+        """Predict and run one call as the mode says, and compare."""
+        if job.problem is not None:
+            return job.problem
+        assert job.target is not None and job.call is not None
+        timings: dict[str, float] = {}
+        predicted = actual = None
+        problem = ""
+        if self._mode is not Mode.RUN:
+            start = time.perf_counter()
+            try:
+                predicted = self._predict(job.target, job.call)
+            except TargetError as error:
+                problem = str(error)
+            timings["predict"] = time.perf_counter() - start
+        if self._mode is not Mode.PREDICT:
+            start = time.perf_counter()
+            actual, cannot_run = self._run(job.target, job.call)
+            problem = cannot_run or problem
+            timings["run"] = time.perf_counter() - start
+        if problem:
+            failed = _result(job, Status.FAILED, problem)
+            return replace(failed, predicted=predicted, actual=actual, timings=timings)
+        for trace in (predicted, actual):
+            calls = [frame for frame in trace.frames if frame.event is Event.CALL] if trace is not None else []
+            self._ran.update((job.path, frame.function, frame.line) for frame in calls)
+        return replace(self._judge(job, job.target, predicted, actual), timings=timings)
+
+    def has_run(self, job: Job) -> bool:
+        """Whether the job's function has run as part of another one: it needs no call of its own."""
+        if job.call is not None or job.target is None:
+            return False
+        function = job.target.qualname.rpartition(".")[2]
+        return (job.path, function, first_line_of(job.target.node())) in self._ran
+
+    def _predict(self, target: Target, call: str) -> Trace:
+        from debugger.predicted.predict import DEFAULT_MAX_FRAMES, predict
+        from debugger.predicted.replay import ReplayError, read_prediction
+
+        options = self._options
+        if options.predicted is not None:
+            try:
+                document = options.predicted.read_text(encoding="utf-8-sig")
+            except (OSError, UnicodeDecodeError) as error:
+                raise UsageError(f"The predicted frames in {options.predicted} cannot be read: {error}.") from error
+            try:
+                return read_prediction(
+                    document, target.file.text, str(target.file.path), target=target.qualname, call=call
+                )
+            except ReplayError as error:
+                raise UsageError(f"{options.predicted}: {error}") from error
+        return predict(
+            self._runtime,
+            target,
+            call,
+            max_frames=options.max_frames or DEFAULT_MAX_FRAMES,
+            constrained=options.constrained,
+            on_frame=self._on_frame,
+        )
+
+    def _run(self, target: Target, call: str) -> tuple[Trace | None, str]:
+        """The real run, or the sentence that says why there is none."""
+        from debugger.actual.run import MAX_FRAMES, RunError, run
+
+        options = self._options
+        try:
+            trace = run(
+                target.file,
+                call,
+                python=options.python,
+                timeout=options.timeout,
+                max_frames=options.max_frames or MAX_FRAMES,
+            )
+        except RunError as error:
+            return None, str(error)
+        return trace, ""
+
+    def _judge(self, job: Job, target: Target, predicted: Trace | None, actual: Trace | None) -> Result:
+        result = replace(_result(job, Status.DONE), predicted=predicted, actual=actual)
+        cut = [trace for trace in (actual, predicted) if trace is not None and is_cut(trace)]
+        detail = _why_cut(cut[0], is_actual=cut[0] is actual) if cut else ""
+        if predicted is None or actual is None:
+            return replace(result, status=Status.UNFINISHED, detail=detail) if cut else result
+        inlined: Sequence[range] = ()
+        if self.interpreter is not None and self.interpreter.version >= INLINES_COMPREHENSIONS:
+            inlined = inlined_statements(target.file.text)
+        divergences = compare(predicted, actual, inlined=inlined)
+        status = {
+            Verdict.CONFIRMED: Status.CONFIRMED,
+            Verdict.DIVERGED: Status.DIVERGED,
+            Verdict.UNCHECKED: Status.UNFINISHED,
+        }[verdict_of(predicted, actual, divergences)]
+        if status is Status.UNFINISHED:
+            agreed = min(len(predicted.frames), len(actual.frames))
+            detail = f"{detail} The {agreed} steps before that are as predicted."
+        return replace(
+            result,
+            status=status,
+            detail=detail if status is not Status.DIVERGED else "",
+            divergences=divergences,
+            inlined=inlined,
+        )
+
+
+_WHY_CUT = {
+    Ending.OUT_OF_FRAMES: "{who} was stopped after {count} steps; --max-frames allows more.",
+    Ending.OUT_OF_CONTEXT: "{who} was stopped after {count} steps: the model's context is full.",
+    Ending.CANCELLED: "{who} was cancelled after {count} steps.",
+    Ending.TIMED_OUT: "{who} was stopped when its time was up, after {count} steps; --timeout allows more.",
+}
+
+
+def _why_cut(trace: Trace, *, is_actual: bool) -> str:
+    """Why a run has no end, in one sentence."""
+    who = "The real run" if is_actual else "The prediction"
+    words = _WHY_CUT.get(trace.outcome.ending, "{who} ended early, after {count} steps: {ending}.")
+    return trace.outcome.detail or words.format(who=who, count=len(trace.frames), ending=trace.outcome.ending.value)
+
+
+def exit_code(results: Iterable[Result]) -> Exit:
+    """The worst of all results; `BAD_TARGET` where there was not one call."""
+    found = [result.status for result in results]
+    if all(status is Status.NO_CALL for status in found):
+        return Exit.BAD_TARGET
+    codes = {
+        Status.DIVERGED: Exit.DIVERGED,
+        Status.FAILED: Exit.COULD_NOT_RUN,
+        Status.UNFINISHED: Exit.COULD_NOT_RUN,
+    }
+    return max(codes.get(status, Exit.CONFIRMED) for status in found)

@@ -1,0 +1,311 @@
+"""What people and machines read: the text, the JSON, SARIF and JUnit of the same results."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+from rich.console import Console
+
+from debugger.actual.record import record_in_process
+from debugger.diff import Kind, Verdict, compare
+from debugger.report import Model, Report, Result, Status, print_report, to_json, to_junit, to_sarif
+from debugger.report.rows import rows_of
+from debugger.report.story import contrast, story_of
+from debugger.trace import Ending, Event, Outcome, Trace
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = json.loads((ROOT / "foretrace" / "schema" / "result.schema.json").read_text())
+
+PROGRAM = """\
+def total(n):
+    s = 0
+    i = 0
+    while i < n:
+        s += i
+        i += 1
+    return s
+
+
+def inverse(x):
+    return 10 // x
+
+
+def inverses(xs):
+    out = []
+    for x in xs:
+        try:
+            out.append(inverse(x))
+        except ZeroDivisionError:
+            out.append(None)
+    return out
+
+
+def gen(n):
+    for i in range(n):
+        yield i
+"""
+
+
+def result(call: str, believed: str = PROGRAM, **changes) -> Result:
+    """A result whose prediction is the run of a slightly different program."""
+    actual, predicted = record_in_process(PROGRAM, call), record_in_process(believed, call)
+    lines = PROGRAM.splitlines(keepends=True)
+    frames = tuple(dataclasses.replace(f, source=lines[f.line - 1]) for f in predicted.frames)
+    predicted = dataclasses.replace(predicted, frames=frames)
+    divergences = compare(predicted, actual)
+    status = Status.DIVERGED if divergences else Status.CONFIRMED
+    made = Result("a.py::f", Path("a.py"), 1, call, status, "", predicted, actual, divergences, (), {"run": 0.5})
+    return dataclasses.replace(made, **changes)
+
+
+def text_of(*results: Result, full: bool = False, colour: bool = False, width: int = 110) -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=colour, color_system="standard" if colour else None)
+    print_report(console, Report(results, Model("nano", "nano.gguf", "tiny"), "3.11.7"), full=full)
+    return out.getvalue()
+
+
+WRONG_SUM = PROGRAM.replace("s += i", "s += i + (i == 2)")
+TOO_SHORT = PROGRAM.replace("i < n", "i < n - 1")
+EVERYTHING = (
+    result("total(3)"),
+    result("total(4)", WRONG_SUM),
+    result("total(4)", TOO_SHORT),
+    result("inverses([1, 0])", PROGRAM.replace("10 //", "9 //")),
+    Result("a.py::g", Path("a.py"), 3, None, Status.NO_CALL, "No call of g is known."),
+    Result("a.py::h", Path("b c.py"), 3, "h(1)", Status.FAILED, "It could \x00not be imported."),
+    result("total(2)", predicted=None, divergences=(), status=Status.DONE),
+    result("total(2)", actual=None, divergences=(), status=Status.DONE),
+)
+
+
+def test_a_confirmed_call_shows_each_value_once_with_a_check():
+    lines = text_of(result("total(2)")).splitlines()
+    assert any(line.startswith("✓ a.py::f  total(2)") for line in lines)
+    assert any("Confirmed: returned 1; all 12 steps as predicted." in line for line in lines)
+    assert any(line.split() == ["5", "s", "+=", "i", "s", "=", "1", "✓"] for line in lines)
+    assert not any("while" in line for line in lines), "a line that changes nothing is left out"
+    assert lines[-1] == "1 confirmed"
+
+
+def test_the_first_difference_is_told_and_marked():
+    text = text_of(result("total(4)", WRONG_SUM))
+    assert "First difference: After line 5, `s` was expected to be 4, but it is 3." in text
+    assert "Predicted: returned 7. Real run: returned 6." in text
+    marked = [line for line in text.splitlines() if line.strip().startswith("▶")]
+    assert [line.split() for line in marked] == [["▶", "5", "s", "+=", "i", "s", "=", "4", "s", "=", "3"]]
+    assert sum(line.strip().startswith("≠") for line in text.splitlines()) == 2
+
+
+def test_a_wrong_turn_shows_what_was_expected_next():
+    text = text_of(result("total(4)", TOO_SHORT))
+    assert "After line 4, line 7 was expected next, but line 5 came." in text
+    (marked,) = [line for line in text.splitlines() if line.strip().startswith("▶")]
+    assert "line 7 next" in marked and "s = 6" in marked
+
+
+def test_what_a_call_changed_comes_after_the_call():
+    rows = rows_of(result("inverses([2])"), 80)
+    shown = [(row.line, [item.text for item in row.predicted]) for row in rows if row.predicted]
+    assert shown.index((11, ["returns 5"])) < shown.index((18, ["out = [5]"]))
+
+
+def test_the_mark_is_at_the_line_that_went_wrong_first_not_at_its_caller():
+    (marked,) = [
+        line
+        for line in text_of(result("inverses([1])", PROGRAM.replace("10 //", "9 //"))).splitlines()
+        if line.strip().startswith("▶")
+    ]
+    assert "return 10 // x" in marked
+
+
+def test_an_exception_reads_as_one():
+    text = text_of(result("inverses([0])"))
+    assert "raises ZeroDivisionError(" in text
+    assert "<traceback" not in text
+
+
+def test_a_long_run_is_cut_around_the_first_difference_unless_all_is_asked_for():
+    long = result("total(200)", WRONG_SUM.replace("i == 2", "i == 100"))
+    text = text_of(long)
+    assert len(text.splitlines()) < 40
+    assert "more steps" in text
+    assert "▶" in text
+    everything = text_of(long, full=True)
+    assert "more steps" not in everything
+    assert len(everything.splitlines()) > 600
+
+
+def test_a_run_that_stopped_says_so():
+    whole = result("total(3)")
+    cut = Trace(whole.predicted.frames[:5], Outcome(Ending.OUT_OF_FRAMES))
+    text = text_of(
+        dataclasses.replace(whole, predicted=cut, status=Status.UNFINISHED, detail="The prediction was stopped.")
+    )
+    assert "~ a.py::f  total(3)" in text
+    assert "Stopped early: The prediction was stopped." in text
+    assert "… the prediction stops here: out of frames" in text
+    assert text.splitlines()[-1] == "1 stopped early"
+
+
+def test_the_summary_counts_every_status():
+    assert text_of(*EVERYTHING).splitlines()[-1] == (
+        "1 confirmed, 3 diverged, 1 could not run, 1 without a call, 2 predicted"
+    )
+
+
+def test_low_confidence_is_shown_and_explained():
+    sure = result("total(1)")
+    frames = list(sure.predicted.frames)
+    index = next(i for i, f in enumerate(frames) if f.line == 3)
+    frames[index] = dataclasses.replace(frames[index], confidence={"s": 0.62})
+    shown = dataclasses.replace(sure, predicted=dataclasses.replace(sure.predicted, frames=tuple(frames)))
+    text = text_of(shown)
+    assert "s = 0 (62%)" in text
+    assert "(62%): how sure the model was" in text
+    assert "%" not in text_of(sure)
+
+
+def test_colour_only_where_there_is_some():
+    assert "\x1b[" in text_of(*EVERYTHING, colour=True)
+    assert "\x1b[" not in text_of(*EVERYTHING)
+
+
+def test_no_markup_in_user_text_is_interpreted():
+    text = text_of(dataclasses.replace(result("total(1)"), call="total(1)  # [bold]x[/bold]"))
+    assert "[bold]x[/bold]" in text
+
+
+def test_a_narrow_terminal_loses_no_row():
+    assert text_of(result("total(4)", WRONG_SUM), width=40).count("▶") == 2  # the row, and the legend
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        ("1", "2", ("1", "2")),
+        ("x" * 50, "x" * 50, ("x" * 19 + "…", "x" * 19 + "…")),
+        ("a" * 40 + "1" + "b" * 40, "a" * 40 + "2" + "b" * 40, None),
+        ("[1, 2]" * 20, "", None),
+    ],
+)
+def test_long_values_are_cut_so_that_the_difference_can_be_seen(left, right, expected):
+    shown = contrast(left, right, 20)
+    assert all(len(text) <= 20 for text in shown)
+    if expected is not None:
+        assert shown == expected
+    elif right:
+        assert shown[0] != shown[1]
+
+
+def test_every_kind_has_a_sentence():
+    kinds = {}
+    for made in (
+        *EVERYTHING,
+        result("total(2)", TOO_SHORT.replace("- 1", "+ 1")),
+        result("inverses([0])", PROGRAM.replace("10 // x", "int('x')")),
+        result("inverse(0)", PROGRAM.replace("10 // x", "7")),
+        result("list(gen(2))", PROGRAM.replace("yield i", "yield i + 1")),
+    ):
+        for divergence in made.divergences:
+            story = story_of(divergence, made)
+            kinds.setdefault(divergence.kind, story.text)
+            assert story.text.endswith(".") and "\n" not in story.text
+            assert 0 < story.line <= PROGRAM.count("\n")
+    assert set(kinds) == set(Kind)
+
+
+def test_json_follows_its_schema_and_the_contract():
+    document = json.loads(json.dumps(to_json(Report(EVERYTHING, Model("nano", "nano.gguf", "tiny", 8192), "3.11.7"))))
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert document["version"] == 1
+    by_status = {entry["status"]: entry for entry in document["results"]}
+    assert {entry["verdict"] for entry in document["results"]} == {v.value for v in Verdict}
+    diverged = next(entry for entry in document["results"] if entry["verdict"] == "diverged")
+    assert diverged["divergences"][0] == {
+        "kind": "value",
+        "frame": 11,
+        "line": 6,
+        "name": "s",
+        "predicted": "4",
+        "actual": "3",
+    }
+    assert list(diverged["actual"]["frames"][0]) == [
+        "event",
+        "line",
+        "source",
+        "locals",
+        "value",
+        "function",
+        "depth",
+    ]
+    assert by_status["could not run"]["predicted"] is by_status["could not run"]["actual"] is None
+    assert by_status["without a call"]["call"] is None
+
+
+def test_the_schema_refuses_what_the_contract_does_not_allow():
+    document = to_json(Report((result("total(4)", WRONG_SUM),), Model("nano", "nano.gguf"), "3.11.7"))
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    assert validator.is_valid(document)
+    for change in (
+        lambda entry: entry.update(verdict="confirmed"),
+        lambda entry: entry["divergences"][0].update(kind="other"),
+        lambda entry: entry["actual"]["frames"][0].update(event="jump"),
+        lambda entry: entry["actual"]["frames"][-1].update(value=None),
+        lambda entry: entry.pop("timings"),
+    ):
+        broken = json.loads(json.dumps(document))
+        change(broken["results"][0])
+        assert not validator.is_valid(broken)
+
+
+def test_every_ending_is_in_the_schema():
+    allowed = SCHEMA["$defs"]["trace"]["properties"]["outcome"]["properties"]["ending"]["enum"]
+    assert set(allowed) == {ending.value for ending in Ending}
+    statuses = SCHEMA["$defs"]["result"]["properties"]["status"]["enum"]
+    assert set(statuses) == {status.value for status in Status}
+    assert set(SCHEMA["$defs"]["frame"]["properties"]["event"]["enum"]) == {event.value for event in Event}
+
+
+def test_sarif_points_at_the_line_and_relates_the_rest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    document = json.loads(json.dumps(to_sarif(Report(EVERYTHING), "1.2.3")))
+    assert document["version"] == "2.1.0"
+    (run,) = document["runs"]
+    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    assert len(run["results"]) == 3
+    for found in run["results"]:
+        assert rules[found["ruleIndex"]] == found["ruleId"]
+        (location,) = found["locations"]
+        assert location["physicalLocation"]["artifactLocation"] == {"uri": "a.py", "uriBaseId": "SRCROOT"}
+        assert [related["id"] for related in found["relatedLocations"]] == list(range(len(found["relatedLocations"])))
+    first = run["results"][0]
+    assert first["locations"][0]["physicalLocation"]["region"] == {"startLine": 5}
+    assert first["message"]["text"] == "total(4): After line 5, `s` was expected to be 4, but it is 3."
+    assert first["relatedLocations"][0]["physicalLocation"]["region"] == {"startLine": 7}
+    (invocation,) = run["invocations"]
+    assert invocation["executionSuccessful"] is False
+    (note,) = invocation["toolExecutionNotifications"]
+    assert note["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "b%20c.py"
+
+
+def test_junit_counts_failures_and_errors():
+    suites = ElementTree.fromstring(to_junit(Report(EVERYTHING)).encode())
+    assert {k: suites.get(k) for k in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "8",
+        "failures": "3",
+        "errors": "1",
+        "skipped": "1",
+    }
+    assert [suite.get("name") for suite in suites] == ["a.py", "b c.py"]
+    failure = next(suites.iter("failure"))
+    assert failure.get("message") == "After line 5, `s` was expected to be 4, but it is 3."
+    assert failure.get("type") == "value"
+    error = next(suites.iter("error"))
+    assert error.get("message") == "It could \N{REPLACEMENT CHARACTER}not be imported."
