@@ -339,14 +339,9 @@ _ENTERS_BEFORE_TRACING = sys.version_info >= (3, 11) and sys.version_info[:2] !=
 
 
 def calls(code: CodeType, line: int) -> bool:
-    """Whether a line's bytecode has a call, before which no other line can come."""
-    at = False
-    for instruction in dis.get_instructions(code):
-        if instruction.starts_line is not None:
-            at = instruction.starts_line == line
-        if at and instruction.opname.startswith("CALL"):
-            return True
-    return False
+    """Whether a line's bytecode (Python 3.11 and newer) makes a call, at which the interpreter looks for requests."""
+    instructions: Any = dis.get_instructions(code)
+    return any(step.opname.startswith("CALL") and step.positions.lineno == line for step in instructions)
 
 
 class _TooDeepError(RecursionError):
@@ -508,7 +503,7 @@ def evaluate(program: Program, call: str, recording: Recording) -> None:
         return
     try:
         expression = compile(call, "<call>", "eval", dont_inherit=True)
-        before_the_call()
+        halt()
         value = recorder.evaluate(expression, namespace)
     except BaseException as error:
         if recording.empty:  # nothing of the user's was reached
@@ -527,15 +522,15 @@ def message(error: BaseException) -> str:
         return ""
 
 
-def before_the_call() -> None:
-    """Let debugpy stop once more, in a frame that begins under its eyes."""
+def halt() -> None:
+    """Let debugpy stop: right before a call, when the module is loaded, and once more when the call is over."""
     resume_debugger()
     stop()
     pause_debugger()
 
 
 def stop() -> None:
-    """Debugpy stops in here: the module is loaded, the call comes next."""
+    """Debugpy stops in here, in a frame that began under its eyes."""
     return  # the breakpoint
 
 
@@ -569,7 +564,7 @@ def main(job_path: str) -> None:
     sys.argv[:] = [job["file"]]
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr] - as in a terminal
-    if job["memory"]:
+    if job["memory"] and sys.platform == "linux":
         import resource
 
         resource.setrlimit(resource.RLIMIT_DATA, (job["memory"], job["memory"]))
@@ -582,6 +577,7 @@ def main(job_path: str) -> None:
         evaluate(program, call, recording)
         flush()
         os.write(marker, job["marker"].encode("ascii"))
+        halt()
 
 
 if __name__ == "__main__":
