@@ -97,7 +97,10 @@ class Usages:
     def in_test(self, path: Path) -> Iterator[tuple[ast.expr, int]]:
         """Calls in a test file that imports the target's module, in terms of that module."""
         try:
-            tree = SourceFile.read(path).parse()
+            file = SourceFile.read(path)
+            if self._module not in file.text:
+                return  # cannot import it; far cheaper to see than by parsing
+            tree = file.parse()
         except TargetError:
             return  # a test file that cannot be used is no fault of the target
         renames = _Renames.of(tree, self._module)
