@@ -46,8 +46,8 @@ class SessionError(Exception):
 class Output:
     """Reads all that the debuggee prints, as fast as it comes, and keeps a bounded part for each call.
 
-    After each call the debuggee writes `marker`, which no program can know: so output and call are matched although they
-    come over different channels.
+    After each call the debuggee writes `marker`, which no program can know: so output and call are matched although
+    they come over different channels.
     """
 
     def __init__(self, stream: IO[bytes], marker: bytes) -> None:
