@@ -195,7 +195,10 @@ def _check(
         raise UsageError(f"--predicted is for one call, but there are {len(jobs)} here; name one with --call.")
     writer = Writer(spelling, output, full=full, quiet=quiet)
     results: list[Result] = []
-    with Bar(len(jobs), shown=not quiet) as bar, Session(mode, options, lambda frame: bar.count_frame()) as session:
+    with (
+        Bar(len(jobs), shown=not quiet) as bar,
+        Session(mode, options, jobs, lambda frame: bar.count_frame()) as session,
+    ):
         for job in jobs:
             if session.has_run(job):
                 continue

@@ -28,7 +28,11 @@ class Writer:
     """Writes one report. Text for the terminal is printed result by result, everything else at the end."""
 
     def __init__(self, spelling: Format, output: Path | None, *, full: bool, quiet: bool) -> None:
-        """Write to `output`, or to standard output."""
+        """Write to `output`, or to standard output. Raises UsageError where its folder does not exist."""
+        if output is not None and not output.parent.is_dir():
+            raise UsageError(
+                f"There is no folder {output.parent} for {output.name}; make it, or name another --output."
+            )
         self._format = spelling
         self._output = output
         self._full = full
@@ -65,10 +69,17 @@ class Writer:
             sys.stdout.flush()
 
 
+class _Console(Console):
+    """A console that leaves it to the command what a reader's going away means."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # what is being handled: a BrokenPipeError
+
+
 def _console(file: io.StringIO | None) -> Console:
-    console = Console(file=file, highlight=False, soft_wrap=False)
+    console = _Console(file=file, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(file=file, highlight=False, soft_wrap=False, width=PLAIN_WIDTH)
+        console = _Console(file=file, highlight=False, width=PLAIN_WIDTH)
     return console
 
 

@@ -7,13 +7,15 @@ import functools
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
+from debugger.actual.run import RunError, run_many
 from debugger.calls import Origin, find_calls, parse_call
 from debugger.diff import Verdict, compare, inlined_statements, is_cut, verdict_of
 from debugger.pieces import first_line_of
@@ -22,6 +24,8 @@ from debugger.target import Target, TargetError, find_targets
 from debugger.trace import Ending, Event, Frame, Trace
 from foretrace.options import Mode
 
+RUN_FRAMES = 10_000
+"""Steps of a real run unless told otherwise."""
 INLINES_COMPREHENSIONS = (3, 12)
 """The first Python whose comprehensions have no frames of their own (PEP 709)."""
 
@@ -141,9 +145,9 @@ def _is_special(target: Target) -> bool:
 
 def _each_call_once(jobs: Iterable[Job]) -> list[Job]:
     """One job for each call in a file. `A(1).withdraw(2)` belongs to `withdraw`, which it names last, not to `A`."""
-    chosen: dict[tuple[Path, str], Job] = {}
+    chosen: dict[Hashable, Job] = {}
     for job in jobs:
-        key = job.path, job.call if job.call is not None else f"no call of {job.name}"
+        key = job.path, job.call or (job.name, job.problem and job.problem.detail)
         known = chosen.get(key)
         if known is None or (_is_named_last(job) and not _is_named_last(known)):
             chosen[key] = job
@@ -204,10 +208,14 @@ class Interpreter:
 
 
 class Session:
-    """Checks one job after the other; the model stays loaded. Use it in a `with` block."""
+    """Checks jobs in their order. The model stays loaded and calls of one file share a debuggee until `with` ends."""
 
-    def __init__(self, mode: Mode, options: Options, on_frame: Callable[[Frame], None] = lambda frame: None) -> None:
+    def __init__(
+        self, mode: Mode, options: Options, jobs: Sequence[Job], on_frame: Callable[[Frame], None] = lambda frame: None
+    ) -> None:
         """`on_frame` hears of each frame as it is predicted."""
+        self._jobs = jobs
+        self._runs: dict[Path, Generator[Trace | RunError, None, None]] = {}
         self._mode = mode
         self._options = options
         self._on_frame = on_frame
@@ -231,7 +239,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Free the model."""
+        """End the debuggees and free the model."""
         self._stack.close()
 
     def _load_model(self) -> None:
@@ -266,7 +274,7 @@ class Session:
             timings["predict"] = time.perf_counter() - start
         if self._mode is not Mode.PREDICT:
             start = time.perf_counter()
-            actual, cannot_run = self._run(job.target, job.call)
+            actual, cannot_run = self._run(job.target)
             problem = cannot_run or problem
             timings["run"] = time.perf_counter() - start
         if problem:
@@ -309,27 +317,28 @@ class Session:
             on_frame=self._on_frame,
         )
 
-    def _run(self, target: Target, call: str) -> tuple[Trace | None, str]:
+    def _run(self, target: Target) -> tuple[Trace | None, str]:
         """The real run, or the sentence that says why there is none."""
-        from debugger.actual.run import MAX_FRAMES, RunError, run
-
-        options = self._options
-        try:
-            trace = run(
+        path = target.file.path
+        if path not in self._runs:
+            options = self._options
+            calls = [job.call for job in self._jobs if job.path == path and job.call is not None]
+            runs = run_many(
                 target.file,
-                call,
+                calls,
                 python=options.python,
                 timeout=options.timeout,
-                max_frames=options.max_frames or MAX_FRAMES,
+                max_frames=options.max_frames or RUN_FRAMES,
             )
-        except RunError as error:
-            return None, str(error)
-        return trace, ""
+            self._runs[path] = cast("Generator[Trace | RunError, None, None]", runs)
+            self._stack.enter_context(closing(self._runs[path]))
+        result = next(self._runs[path])
+        return (None, str(result)) if isinstance(result, RunError) else (result, "")
 
     def _judge(self, job: Job, target: Target, predicted: Trace | None, actual: Trace | None) -> Result:
         result = replace(_result(job, Status.DONE), predicted=predicted, actual=actual)
         cut = [trace for trace in (actual, predicted) if trace is not None and is_cut(trace)]
-        detail = _why_cut(cut[0], is_actual=cut[0] is actual) if cut else ""
+        detail = _why_cut(cut[0], is_actual=cut[0] is actual) if cut else actual.outcome.detail if actual else ""
         if predicted is None or actual is None:
             return replace(result, status=Status.UNFINISHED, detail=detail) if cut else result
         inlined: Sequence[range] = ()

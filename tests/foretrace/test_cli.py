@@ -1,0 +1,471 @@
+"""The command as a person or a CI server uses it: real processes where processes matter, else in this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+import foretrace
+from debugger.actual.record import record_in_process
+from debugger.trace import frame_to_json
+from foretrace.cli import app
+from foretrace.models import bundled_path
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = json.loads((ROOT / "foretrace" / "schema" / "result.schema.json").read_text())
+
+TOTAL = """\
+# foretrace: total(3)
+def total(n):
+    s = 0
+    for i in range(n):
+        s += i
+    return s
+
+
+def lonely(x):
+    return x
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FORETRACE_MODEL", raising=False)
+    (tmp_path / "total.py").write_text(TOTAL)
+    return tmp_path
+
+
+def invoke(*arguments: str | Path):
+    """The command in this process: for what needs no process of its own."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.output
+    return result
+
+
+def start(*arguments: str | Path, **options) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
+    return subprocess.Popen(
+        [sys.executable, "-m", "foretrace", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env=environment,
+        **options,
+    )
+
+
+def finish(process: subprocess.Popen, timeout: float = 120) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=timeout)
+    assert "Traceback" not in out + err
+    return process.returncode, out, err
+
+
+def predicted_file(path: Path, source: str, call: str) -> Path:
+    """Frames as a model would have written them that believes in `source`."""
+    frames = [frame_to_json(frame) for frame in record_in_process(source, call).frames]
+    for frame in frames:
+        del frame["line"], frame["function"], frame["depth"]
+    path.write_text(json.dumps({"frames": frames}))
+    return path
+
+
+# What is wrong with what the user gave: exit 2, one sentence, nothing started.
+
+BAD_TARGETS = [
+    (["nosuch.py"], "No such file or folder: nosuch.py."),
+    (["total.py::tota"], "has no function 'tota'; did you mean total?"),
+    (["total.py:99"], "has no line 99; it ends with line 10."),
+    (["total.py:8"], "is outside any function"),
+    (["broken.py"], "broken.py, line 1: syntax error"),
+    (["total.py", "--call", "total(3"], "does not parse"),
+    (["total.py", "--call", "x = 3"], "is a statement"),
+    (["total.py", "--call", "other(3)"], "is of none of the functions in total.py (total, lonely)"),
+    (["total.py::lonely"], "No call of lonely is known; write one above it"),
+    (["lonely.py"], "No call of"),
+    (["empty"], "There is no Python file in empty."),
+    (["total.py", "--python", "no/such/python"], "There is no Python at no/such/python"),
+    (["total.py", "--python", "./total.py"], "does not work as a Python interpreter"),
+    (["total.py", "--output", "no/such/folder/out.json"], "There is no folder no/such/folder"),
+    (["total.py", "--max-frames", "0"], "Invalid value for '--max-frames'"),
+    (["total.py", "--timeout", "soon"], "Invalid value for '--timeout'"),
+    (["total.py", "--format", "xml"], "xml"),
+    ([], "Missing argument"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), BAD_TARGETS, ids=[" ".join(a) or "nothing" for a, _ in BAD_TARGETS])
+def test_what_cannot_be_used_is_said_in_one_sentence(folder, arguments, sentence):
+    (folder / "broken.py").write_text("def f(:\n    pass\n")
+    (folder / "lonely.py").write_text("def lonely(x):\n    return x\n")
+    (folder / "empty").mkdir()
+    result = invoke("run", *arguments)
+    assert result.exit_code == 2
+    said = result.stderr or result.stdout
+    assert sentence in " ".join(said.split())
+
+
+def test_a_folder_goes_on_past_a_file_that_cannot_be_used(folder):
+    (folder / "broken.py").write_text("def f(:\n")
+    (folder / "comment.py").write_text("# foretrace: f(\ndef f():\n    return 1\n")
+    (folder / "total.py").write_text(TOTAL)
+    result = invoke("run", ".", "--format", "json")
+    assert result.exit_code == 3
+    results = json.loads(result.stdout)["results"]
+    found = {(entry["target"], entry["call"]): entry for entry in results}
+    assert found["total.py::total", "total(3)"]["actual"]["outcome"]["value"] == "3"
+    assert found["total.py::lonely", None]["status"] == "without a call"
+    details = [entry["detail"] for entry in results if entry["status"] == "could not run"]
+    assert len(details) == 2
+    assert any("syntax error" in detail for detail in details)
+    assert any("does not parse" in detail for detail in details)
+
+
+def test_version_and_help(folder):
+    assert invoke("--version").stdout == f"foretrace {foretrace.__version__}\n"
+    for command in ("diff", "predict", "run", "doctor"):
+        assert invoke(command, "--help").exit_code == 0
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys, foretrace.cli; print(*sorted(set(sys.modules) & {'llama_cpp', 'debugpy', 'numpy', 'rich.table'}))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60, check=True
+    )
+    assert shown.stdout.split() == []
+
+
+# Models.
+
+
+@pytest.mark.parametrize("command", ["diff", "predict"])
+def test_a_model_that_is_none_is_said(folder, command, monkeypatch):
+    (folder / "text.gguf").write_text("not a model")
+    (folder / "short.gguf").write_bytes(bundled_path().read_bytes()[:100_000])
+    for model, sentence in [
+        ("missing.gguf", "There is no model file missing.gguf"),
+        ("nosuchname", "There is no model called nosuchname; there is nano"),
+        ("text.gguf", "text.gguf is not a GGUF file"),
+        ("short.gguf", "short.gguf cannot be loaded"),
+    ]:
+        result = invoke(command, "total.py", "--model", model)
+        assert (result.exit_code, result.stdout) == (3, "")
+        assert sentence in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+    monkeypatch.setenv("FORETRACE_MODEL", "missing.gguf")
+    assert "missing.gguf" in invoke(command, "total.py").stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (b"<|call_sep|>", b"<|cxll_sep|>", "does not have CWM's token <|call_sep|>"),
+        (b"granite_swa", b"granite_xyz", "cannot be loaded"),
+    ],
+    ids=["without CWM's tokens", "foreign"],
+)
+def test_a_model_of_another_kind_is_said(folder, old, new, sentence):
+    data = bundled_path().read_bytes()
+    assert old in data
+    (folder / "other.gguf").write_bytes(data.replace(old, new))
+    result = invoke("predict", "total.py", "--model", "other.gguf")
+    assert result.exit_code == 3
+    assert sentence in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+# The real run.
+
+HOSTILE = """\
+import os
+import sys
+
+
+# foretrace: build(undefined)
+# foretrace: build([1] * "x")
+# foretrace: build(3)
+def build(x):
+    return [x]
+
+
+# foretrace: endless()
+def endless():
+    n = 0
+    while True:
+        n += 1
+
+
+# foretrace: deeper(0)
+def deeper(n):
+    return deeper(n + 1)
+
+
+# foretrace: leave()
+def leave():
+    sys.exit(3)
+
+
+# foretrace: vanish()
+def vanish():
+    os._exit(3)
+
+
+# foretrace: crash()
+def crash():
+    import ctypes
+
+    ctypes.string_at(0)
+
+
+# foretrace: sleep()
+def sleep():
+    import time
+
+    time.sleep(60)
+"""
+
+
+def test_code_that_misbehaves_is_reported_call_by_call(folder):
+    (folder / "hostile.py").write_text(HOSTILE)
+    code, out, err = finish(
+        start("run", "hostile.py", "--format", "json", "--timeout", "5", "--max-frames", "4000", cwd=folder)
+    )
+    assert (code, err) == (3, "")
+    document = json.loads(out)
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    found = {entry["call"]: entry for entry in document["results"]}
+    ending = {call: (e["status"], (e["actual"] or {}).get("outcome", {}).get("ending")) for call, e in found.items()}
+    assert ending == {
+        "build(undefined)": ("could not run", None),
+        "build([1] * 'x')": ("could not run", None),
+        "build(3)": ("done", "returned"),
+        "endless()": ("stopped early", "out of frames"),
+        "deeper(0)": ("done", "raised"),
+        "leave()": ("done", "raised"),
+        "vanish()": ("stopped early", "exited"),
+        "crash()": ("stopped early", "crashed"),
+        "sleep()": ("stopped early", "timed out"),
+    }
+    assert "NameError: name 'undefined' is not defined" in found["build(undefined)"]["detail"]
+    assert "TypeError" in found["build([1] * 'x')"]["detail"]
+    assert "exit code 3" in found["vanish()"]["detail"]
+    assert "SIGSEGV" in found["crash()"]["detail"]
+    assert found["deeper(0)"]["actual"]["outcome"]["value"].startswith("RecursionError(")
+    assert found["leave()"]["actual"]["outcome"]["value"] == "SystemExit(3)"
+    for entry in found.values():
+        assert entry["status"] == "done" or entry["detail"].endswith(".")
+
+
+def test_a_module_that_raises_while_it_is_imported(folder):
+    (folder / "raises.py").write_text("import no_such_module\n\n\ndef f(x=1):\n    return x\n")
+    result = invoke("run", "raises.py")
+    assert result.exit_code == 3
+    assert "Could not run: raises.py cannot be imported: raises.py line 1 raises" in " ".join(result.stdout.split())
+
+
+def children_of(process: subprocess.Popen) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def wait_until(condition, seconds: float = 60):
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return value
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
+def test_an_interrupted_command_leaves_no_process_behind(folder, number):
+    started = folder / "started"
+    (folder / "sleepy.py").write_text(
+        f"import time\n\n\n# foretrace: f()\ndef f():\n    open({str(started)!r}, 'w').close()\n    time.sleep(300)\n"
+    )
+    process = start("run", "sleepy.py", "--timeout", "300", cwd=folder, start_new_session=True)
+    wait_until(started.exists)
+    children = children_of(process)
+    assert children
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does: everything in the foreground gets it
+    else:
+        process.send_signal(number)
+    code, out, err = finish(process, 30)
+    assert code == 128 + number
+    assert out == ""
+    assert err == ("foretrace: Interrupted.\n" if number == signal.SIGINT else "")
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert alive == []
+
+
+def test_a_reader_that_goes_away_is_no_error(folder):
+    process = start("run", "total.py", "--full", cwd=folder)
+    process.stdout.close()
+    error = process.stderr.read()
+    assert process.wait(120) == 141
+    assert error == ""
+
+
+# The comparison, with predictions from a file: no model is involved.
+
+
+def test_a_wrong_prediction_is_found_and_exits_with_1(folder):
+    file = predicted_file(folder / "p.json", TOTAL.replace("s += i", "s += i + (i > 1)"), "total(3)")
+    predicted = json.loads(file.read_text())
+    for frame in predicted["frames"]:
+        frame["source"] = frame["source"].replace("s += i + (i > 1)", "s += i")
+    file.write_text(json.dumps(predicted))
+    code, out, err = finish(start("diff", "total.py::total", "--predicted", "p.json", cwd=folder))
+    assert (code, err) == (1, "")
+    assert "✗ total.py::total  total(3)" in out
+    assert "First difference: After line 5, `s` was expected to be 4, but it is 3." in out
+    assert "Predicted by the frames in p.json" in out
+    assert out.splitlines()[-1] == "1 diverged"
+
+
+def test_every_format_and_the_output_file(folder):
+    predicted_file(folder / "p.json", TOTAL, "total(3)")
+    arguments = ["diff", "total.py::total", "--predicted", "p.json"]
+    assert "Confirmed: returned 3" in invoke(*arguments).stdout
+    quiet = invoke(*arguments, "--quiet").stdout.splitlines()
+    assert quiet[0] == "✓ total.py::total  total(3)  confirmed"
+    assert quiet[-1] == "1 confirmed"
+    (folder / "out.json").write_text("old")
+    (folder / "out.json").chmod(0o640)
+    result = invoke(*arguments, "--format", "json", "--output", "out.json")
+    assert (result.exit_code, result.output) == (0, "")
+    document = json.loads((folder / "out.json").read_text())
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert document["results"][0]["verdict"] == "confirmed"
+    assert (folder / "out.json").stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in folder.iterdir()) == ["out.json", "p.json", "total.py"]
+    sarif = json.loads(invoke(*arguments, "--format", "sarif").stdout)
+    assert sarif["runs"][0]["results"] == []
+    junit = ElementTree.fromstring(invoke(*arguments, "--format", "junit").stdout)
+    assert (junit.get("tests"), junit.get("failures")) == ("1", "0")
+    # What the command wrote is what it reads.
+    again = invoke("diff", "total.py::total", "--predicted", "out.json", "--quiet")
+    assert (again.exit_code, again.stdout.splitlines()[-1]) == (0, "1 confirmed")
+
+
+def test_a_prediction_that_stops_early_confirms_nothing(folder):
+    file = predicted_file(folder / "p.json", TOTAL, "total(3)")
+    predicted = json.loads(file.read_text())
+    file.write_text(json.dumps(predicted["frames"][:4]))
+    result = invoke("diff", "total.py::total", "--predicted", "p.json")
+    assert result.exit_code == 3
+    assert (
+        "Stopped early: The replayed frames stop before the call ends. The 4 steps before that are as predicted."
+        in (" ".join(result.stdout.split()))
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "sentence"),
+    [
+        (None, ["total.py::total"], "cannot be read"),
+        ("{oops", ["total.py::total"], "p.json: The predicted frames are not JSON"),
+        (
+            "[]",
+            ["total.py", "--call", "total(1)", "--call", "total(2)"],
+            "--predicted is for one call, but there are 2",
+        ),
+    ],
+)
+def test_predicted_frames_that_cannot_be_used(folder, content, arguments, sentence):
+    if content is not None:
+        (folder / "p.json").write_text(content)
+    result = invoke("diff", *arguments, "--predicted", "p.json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert sentence in result.stderr
+
+
+def inlining_python() -> str | None:
+    """A Python of 3.12 or newer that starts here."""
+    if sys.version_info >= (3, 12):
+        return sys.executable
+    installed = sorted(Path.home().glob(".pyenv/versions/3.1[2-9].*/bin/python"))
+    for candidate in [shutil.which("python3.12"), shutil.which("python3.13"), *map(str, installed)]:
+        if candidate and subprocess.run([candidate, "--version"], capture_output=True, timeout=60).returncode == 0:
+            return candidate
+    return None
+
+
+def test_comprehensions_are_folded_for_an_interpreter_that_inlines_them(folder):
+    python = inlining_python()
+    if python is None:
+        pytest.skip("there is no Python 3.12 or newer here")
+    source = "# foretrace: f(3)\ndef f(n):\n    a = [i * i for i in range(n)]\n    return a\n"
+    (folder / "comp.py").write_text(source)
+    frames = [
+        {"event": "call", "source": "def f(n):\n", "locals": {"n": "3"}},
+        {"event": "line", "source": "    a = [i * i for i in range(n)]\n", "locals": {"n": ".."}},
+        {"event": "call", "source": "    a = [i * i for i in range(n)]\n", "locals": {".0": "<range_iterator object>"}},
+        {"event": "line", "source": "    a = [i * i for i in range(n)]\n", "locals": {".0": ".."}},
+        {"event": "return", "source": "    a = [i * i for i in range(n)]\n", "value": "[0, 1, 4]"},
+        {"event": "line", "source": "    return a\n", "locals": {"n": "3", "a": "[0, 1, 4]"}},
+        {"event": "return", "source": "    return a\n", "value": "[0, 1, 4]"},
+    ]
+    (folder / "p.json").write_text(json.dumps(frames))
+    result = invoke("diff", "comp.py", "--predicted", "p.json", "--python", python)
+    assert result.exit_code == 0, result.output
+    assert "Real runs by Python 3.1" in result.stdout
+
+
+# With the bundled model.
+
+
+def test_every_example_gives_a_report_that_follows_the_schema(tmp_path):
+    out = tmp_path / "results.json"
+    code, shown, err = finish(
+        start("diff", "examples/", "--format", "json", "--output", out, "--max-frames", "120", cwd=ROOT), 900
+    )
+    assert (shown, err) == ("", "")
+    assert code == 3, "one example never ends"
+    document = json.loads(out.read_text())
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert document["model"]["name"] == "nano"
+    results = document["results"]
+    files = {entry["target"].partition("::")[0] for entry in results}
+    assert files == {f"examples/{path.name}" for path in (ROOT / "examples").glob("*.py")}
+    assert len(files) >= 10
+    assert all(entry["predicted"] and entry["actual"] for entry in results)
+    assert not [entry["target"] for entry in results if entry["status"] in ("could not run", "without a call")]
+    endless = next(entry for entry in results if entry["call"] == "countdown(3)")
+    assert endless["actual"]["outcome"]["ending"] == "out of frames"
+
+
+def test_predict_runs_nothing(folder):
+    touching = "# foretrace: f(1)\ndef f(n):\n    open('touched', 'w').close()\n    return n\n"
+    (folder / "writes.py").write_text(touching + "\n\nopen('imported', 'w').close()\n")
+    result = invoke("predict", "writes.py", "--max-frames", "4", "--format", "json")
+    assert result.exit_code in (0, 3)
+    (entry,) = json.loads(result.stdout)["results"]
+    assert entry["actual"] is None
+    assert entry["predicted"]["frames"][0]["event"] == "call"
+    assert entry["predicted"]["frames"][0]["confidence"]
+    assert not (folder / "touched").exists() and not (folder / "imported").exists()
+
+
+def test_the_doctor_finds_everything_in_order(folder):
+    result = invoke("doctor")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1] == "Everything works."
+    missing = invoke("doctor", "--model", "missing.gguf")
+    assert missing.exit_code == 3
+    assert "✗ model: There is no model file missing.gguf" in missing.stdout
