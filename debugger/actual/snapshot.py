@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     Texts = dict[str, str]
     Write = Callable[[str, int, str, int, Texts | None, Texts | None, str | None], None]
 
+_setrecursionlimit = sys.setrecursionlimit
 _ATOMS = frozenset([int, float, complex, bool, str, bytes, type(None)])
+_CHARACTERS = frozenset([str, bytes, bytearray])
 _BRACKETS = {list: "[]", tuple: "()", set: "{}", frozenset: ("frozenset({", "})"), dict: "{}"}
 _LITERAL = r"""(?<![A-Za-z0-9_])[bB]?(?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")"""
 
@@ -66,6 +68,7 @@ class Reprs:
         address = r"(?P<address> at 0x[0-9A-Fa-f]+)(?=[>,:;\s])"
         self._varying = re.compile(own + "|(?P<literal>" + _LITERAL + ")|" + address)
         self._slow: set[type] = set()
+        self._slow_containers: set[int] = set()
         self._inside: set[int] = set()
         self._running = False
 
@@ -73,18 +76,21 @@ class Reprs:
         """The repr of `value`, or a marked value such as `<repr of C raised ValueError>`."""
         kind = type(value)
         try:
-            if kind is str or kind is bytes:
-                return repr(value) if len(value) <= MAX_REPR - 3 else _too_long(kind)  # type: ignore[arg-type]
+            if kind in _CHARACTERS and len(value) > MAX_REPR:  # type: ignore[arg-type]
+                return _too_long(kind)
             if kind in _ATOMS:
                 return _bounded(repr(value), kind)
             if kind in self._slow:
                 return _too_slow(kind)
+            if kind in _BRACKETS and id(value) in self._slow_containers:
+                return self._by_element(value, kind)
             # An element takes at least three characters ("1, "): this repr need not be built to know that it is long.
             if kind in _BRACKETS and len(value) > MAX_REPR // 3 + 1:  # type: ignore[arg-type]
                 return _too_long(kind)
             return self._stable(_bounded(self._limited(value), kind))
         except _GivenUp:
             if kind in _BRACKETS:
+                self._slow_containers.add(id(value))
                 return self._by_element(value, kind)
             # Only a repr written in Python is slow by itself; that of a deque is as slow as what it holds.
             if isinstance(getattr(kind, "__repr__", None), FunctionType):
@@ -184,7 +190,8 @@ class Recorder:
         self.interrupted = False
         """The code set a trace function of its own, so that later frames are missing."""
         self.limit = 0
-        """How many frames high the user's stack may grow; the call expression stands where the module's body would."""
+        """How high the user's stack may grow; the call expression stands on it where the module's body would."""
+        self._ground = 0
         # Each frame of the user's code that is being executed: its depth, and its height on the whole stack.
         self.places: dict[FrameType, tuple[int, int]] = {}
         self._expression: CodeType | None = None
@@ -228,6 +235,7 @@ class Recorder:
         """Called for each Python frame that is entered, by the user's code and by libraries."""
         code, places = frame.f_code, self.places
         if code is self._expression:
+            self._ground = stack_height() - 1
             places[frame] = (-1, 1)
             return None
         if code.co_filename == __file__:
@@ -239,6 +247,8 @@ class Recorder:
             return None  # not on the stack of the call: a finalizer, a signal handler in a thread's first moment
         depth, height = places[below]
         height += steps
+        if _COUNTS_C_CALLS and height > self.limit // 8:
+            height = stack_height() - self._ground
         if height > self.limit:
             _ = -self.recursion.reached  # raised where this frame begins
             return None
@@ -336,6 +346,21 @@ class RecursionLimit:
 
 _ENTERS_BEFORE_TRACING = sys.version_info >= (3, 11) and sys.version_info[:2] != (3, 12)
 """A function looks for requests before the trace function hears of its call; in other versions, right after that."""
+
+
+_COUNTS_C_CALLS = sys.version_info < (3, 12)
+"""The recursion limit also counts calls from C code, such as those that `functools.lru_cache` makes."""
+
+
+def stack_height() -> int:
+    """The caller's height on the stack, as the interpreter counts it: before Python 3.12, it says so when asked to."""
+    if not _COUNTS_C_CALLS:
+        return 0
+    try:
+        _setrecursionlimit(1)
+    except RecursionError as error:
+        return int(str(error).split("at the recursion depth ")[1].split(":")[0])
+    return 0
 
 
 def calls(code: CodeType, line: int) -> bool:

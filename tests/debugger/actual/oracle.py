@@ -1,7 +1,7 @@
 """A second, plain tracer, written without a look at the first: `python oracle.py JOBS` prints one JSON line per call.
 
-JOBS is a JSON file: a list of [path, call]. Each call is traced with `sys.settrace` in a forked process of its own, with
-the file executed as `__main__`.
+JOBS is a JSON file: a list of [path, call]. Each call is traced with `sys.settrace` in a forked process of its own,
+with the file executed as `__main__`.
 """
 
 import json

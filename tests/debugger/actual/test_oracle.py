@@ -25,7 +25,12 @@ def oracle(path: Path, calls: list[str], folder: Path) -> list[dict]:
     jobs.write_text(json.dumps([[str(path), call] for call in calls]))
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     answer = subprocess.run(
-        [sys.executable, str(ORACLE), str(jobs)], env=environment, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, str(ORACLE), str(jobs)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     return [json.loads(line) for line in answer.stdout.splitlines()]
 
