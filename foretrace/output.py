@@ -122,7 +122,7 @@ class Bar:
             transient=True,
             disable=not (shown and console.is_terminal),
         )
-        self._task = self._progress.add_task("loading the model", total=total)
+        self._task = self._progress.add_task("starting", total=total)
         self._what = ""
         self._frames = 0
 

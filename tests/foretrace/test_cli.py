@@ -22,6 +22,7 @@ from debugger.actual.record import record_in_process
 from debugger.trace import frame_to_json
 from foretrace.cli import app
 from foretrace.models import bundled_path
+from tests.data import cwm_samples
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "foretrace" / "schema" / "result.schema.json").read_text())
@@ -373,6 +374,23 @@ def test_a_prediction_that_stops_early_confirms_nothing(folder):
         "Stopped early: The replayed frames stop before the call ends. The 4 steps before that are as predicted."
         in (" ".join(result.stdout.split()))
     )
+
+
+@pytest.mark.parametrize(
+    ("sample", "kind", "frame", "line"),
+    [("sample_433", "return", 5, 5), ("sample_613", "value", 3, 4), ("sample_290", "line", 3, 6)],
+)
+def test_a_real_output_of_cwm_is_checked_against_the_real_run(folder, sample, kind, frame, line):
+    row = next(row for row in cwm_samples() if row["id"] == sample)
+    (folder / "program.py").write_text(row["source"])
+    (folder / "p.json").write_text(json.dumps(row))
+    call = row["frames"][1]["source"].strip().removeprefix("return ")
+    name = call.partition("(")[0]
+    result = invoke("diff", f"program.py::{name}", "--call", call, "--predicted", "p.json", "--format", "json")
+    assert result.exit_code == 1
+    (entry,) = json.loads(result.stdout)["results"]
+    first = entry["divergences"][0]
+    assert (first["kind"], first["frame"], first["line"]) == (kind, frame, line)
 
 
 @pytest.mark.parametrize(
