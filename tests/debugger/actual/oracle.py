@@ -17,7 +17,7 @@ def show(value):
     return text if isinstance(value, str) else re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
-def trace(path, call):
+def trace(path, call, answer):
     with open(path, "rb") as file:
         code = compile(file.read(), path, "exec")
     namespace = {"__name__": "__main__", "__file__": path}
@@ -32,12 +32,14 @@ def trace(path, call):
     def tracer(frame, event, arg):
         if frame.f_code.co_filename != path:
             return None
+        if len(frames) == MAX_FRAMES:
+            answer({"frames": frames, "ending": "out of frames", "value": None})
+            os._exit(0)
         state = None
         if event in ("call", "line"):
             state = [[name, show(value)] for name, value in frame.f_locals.items()]
         value = show(arg) if event in ("return", "exception") else None
-        if len(frames) < MAX_FRAMES:
-            frames.append([event, frame.f_lineno, state, value, frame.f_code.co_name, depth(frame)])
+        frames.append([event, frame.f_lineno, state, value, frame.f_code.co_name, depth(frame)])
         return tracer
 
     exec(code, namespace)
@@ -47,9 +49,7 @@ def trace(path, call):
     except BaseException as error:
         ending = ["raised", error]
     sys.settrace(None)
-    if len(frames) >= MAX_FRAMES:
-        return {"frames": frames, "ending": "out of frames", "value": None}
-    return {"frames": frames, "ending": ending[0], "value": show(ending[1])}
+    answer({"frames": frames, "ending": ending[0], "value": show(ending[1])})
 
 
 def main(jobs):
@@ -59,7 +59,7 @@ def main(jobs):
         sys.stdout.flush()
         child = os.fork()
         if child == 0:
-            print(json.dumps(trace(path, call)), file=answers, flush=True)
+            trace(path, call, lambda run: print(json.dumps(run), file=answers, flush=True))
             os._exit(0)
         os.waitpid(child, 0)
 

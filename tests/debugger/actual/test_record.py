@@ -105,7 +105,7 @@ def test_a_main_block_does_not_run_and_pickle_dataclasses_and_inspect_work():
 
 
 def test_addresses_are_left_out_of_values_but_not_of_strings():
-    body = "def f():\n    text = '<C object at 0x7f12>'\n    both = [text, Plain(), gen, {Plain: iter([])}]\n    return\n"
+    body = "def f():\n    text = '<C object at 0x7f12>'\n    both = [text, Plain(), gen, {Plain: iter([])}]\n    1\n"
     values = last_locals(record(body, "f()"))
     assert values["text"] == "'<C object at 0x7f12>'"
     assert values["both"] == (
