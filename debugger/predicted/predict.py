@@ -30,6 +30,7 @@ from debugger.predicted.codec import (
     same_python_frame,
     tokenize,
 )
+from debugger.predicted.entry import certain_entry
 from debugger.predicted.grammar import LocalsGrammar, ValueGrammar
 from debugger.predicted.position import Position, Step
 from debugger.predicted.prompt import MAIN_DEPTH, main_line, prompt_segments
@@ -92,6 +93,8 @@ def predict(
         predictor = Predictor(runtime, target, call, constrained=constrained, cancelled=cancelled)
     except CancelledError:
         return Trace((), Outcome(Ending.CANCELLED))
+    for frame in predictor.frames:
+        on_frame(frame)
     while True:
         if len(predictor.frames) >= max_frames:
             return predictor.trace(
@@ -128,7 +131,11 @@ class Predictor:
         constrained: bool = True,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Feed the program and the call to the model. Raises ModelError, TargetError, CancelledError."""
+        """Feed the program and the call to the model.
+
+        Where the call's own text says all there is to its first frame, that frame is given: `frames` then starts with
+        it. Raises ModelError, TargetError, CancelledError.
+        """
         self._call = call
         self._constrained = constrained
         self._specials = special_ids(runtime)
@@ -136,7 +143,8 @@ class Predictor:
         count_tokens: Callable[[str], int] = lambda text: len(runtime.vocabulary.tokenize(text))  # noqa: E731
         context = build_context(target, call, int(runtime.context * PROMPT_SHARE), count_tokens)
         flow = ModuleFlow.from_source(target.file.text, str(target.file.path), [call])
-        self._first = _certain_entry(target, call, flow)
+        entry = certain_entry(target.file.parse(), call, flow)
+        self._first = entry.code if entry else None
         self._position = Position(flow, target.file.lines, context.lines, self._first)
         self._removable = _removable_names(target.file.parse())
         self._encoder = FrameEncoder()
@@ -144,7 +152,12 @@ class Predictor:
         self._locals_at: dict[int, Mapping[str, str]] = {}
         self.frames: list[Frame] = []
         self._runtime = runtime
-        self._writer = Writer(runtime, self._tokens(prompt_segments(context.source, call, self._encoder)), cancelled)
+        segments = prompt_segments(context.source, call, self._encoder)
+        if entry is not None and entry.locals is not None:
+            frame = Frame(Event.CALL, entry.code.first_line, target.file.lines[entry.code.first_line - 1], entry.locals)
+            segments += self._encoder.encode(frame)
+            self._advance(frame, self._position.steps())
+        self._writer = Writer(runtime, self._tokens(segments), cancelled)
 
     def propose(self) -> Proposal | Outcome:
         """Let the model write the next frame; an Outcome where the run ends instead or cannot go on."""
@@ -345,43 +358,6 @@ def raised_value(exception: str) -> str:
 
 def _name(code: CodeFlow | None) -> str:
     return code.name if code else ""
-
-
-def _certain_entry(target: Target, call: str, flow: ModuleFlow) -> CodeFlow | None:
-    """The function whose CALL must be the first frame and whose return ends the run, where the call's text says so.
-
-    That holds for a plain function of the file, called by name with arguments that run no code of the file.
-    """
-    tree = ast.parse(call.strip(), mode="eval").body
-    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
-        return None
-    given = [*tree.args, *(keyword.value for keyword in tree.keywords)]
-    if not all(_runs_nothing(node) for argument in given for node in ast.walk(argument)):
-        return None
-    definitions = [node for node in target.file.parse().body if _binds(node, tree.func.id)]
-    if len(definitions) != 1 or not isinstance(definitions[0], ast.FunctionDef) or definitions[0].decorator_list:
-        return None
-    code = flow.code_at(definitions[0].lineno, tree.func.id)
-    return None if code is None or code.is_generator else code
-
-
-def _runs_nothing(node: ast.AST) -> bool:
-    return isinstance(
-        node,
-        (ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.Name, ast.expr_context, ast.UnaryOp, ast.unaryop),
-    )
-
-
-def _binds(node: ast.stmt, name: str) -> bool:
-    """Whether a statement of the module's top level can give the name a value."""
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return node.name == name
-    return any(
-        (isinstance(each, ast.Name) and each.id == name and isinstance(each.ctx, ast.Store))
-        or (isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and each.name == name)
-        or (isinstance(each, ast.alias) and (each.asname or each.name) == name)
-        for each in ast.walk(node)
-    )
 
 
 def _removable_names(tree: ast.Module) -> set[str]:

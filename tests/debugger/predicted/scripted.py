@@ -32,7 +32,10 @@ class ByteVocabulary:
 
 
 class ScriptedRuntime:
-    """After the prompt the script's next token has the highest logit, whatever was written before it."""
+    """The script's next token has the highest logit, whatever was written before it.
+
+    A script starts where the prompt's frames do: with those of `main`.
+    """
 
     path = Path("scripted.gguf")
 
@@ -41,11 +44,12 @@ class ScriptedRuntime:
         self.context = context
         self.tokens: list[int] = []
         self._script = tokenize(script, self.vocabulary.tokenize, SPECIAL_IDS)
-        self._prompt_length = 0
+        self._start = 0
 
     def prefill(self, tokens: Sequence[int], cancelled: Callable[[], bool] = lambda: False) -> np.ndarray:
         self.tokens = []
-        self._prompt_length = len(tokens)
+        # The program, which the script leaves out, ends with the first frame separator.
+        self._start = list(tokens).index(SPECIAL_IDS[Special.FRAME]) + 1
         return self.extend(tokens)
 
     def extend(self, tokens: Sequence[int], cancelled: Callable[[], bool] = lambda: False) -> np.ndarray:
@@ -53,8 +57,8 @@ class ScriptedRuntime:
             raise ContextFullError("full")
         self.tokens.extend(tokens)
         logits = np.zeros(self.vocabulary.size, dtype=np.float32)
-        position = len(self.tokens) - self._prompt_length
-        if position < len(self._script):
+        position = len(self.tokens) - self._start
+        if 0 <= position < len(self._script):
             logits[self._script[position]] = 20
         return logits
 

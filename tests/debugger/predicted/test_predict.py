@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import textwrap
 from dataclasses import replace
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from debugger.actual.record import record_in_process
+from debugger.flow import ModuleFlow
 from debugger.predicted.codec import Segment, Special, encode_frames
+from debugger.predicted.entry import certain_entry
 from debugger.predicted.predict import Predictor, Proposal, predict, raised_value
 from debugger.predicted.prompt import main_frames, main_return
 from debugger.target import Target, find_targets
@@ -181,7 +184,7 @@ def target_of(source: str, call: str, path: Path = Path("program.py")) -> Target
 
 
 def script(call: str, trace: Trace) -> list[Segment]:
-    """What the model would write if it were right, from behind the prompt."""
+    """What the model would write if it were right."""
     outcome = trace.outcome
     if outcome.ending is Ending.RETURNED:
         end = [main_return(call, outcome.value or "")]
@@ -190,7 +193,7 @@ def script(call: str, trace: Trace) -> list[Segment]:
         end = [replace(main_return(call, value), event=Event.EXCEPTION)]
     else:
         end = []
-    return list(encode_frames([*main_frames(call), *trace.frames, *end]))[2 * 5 :]
+    return list(encode_frames([*main_frames(call), *trace.frames, *end]))
 
 
 def check(source: str, call: str, path: Path, *, constrained: bool = True) -> None:
@@ -228,6 +231,8 @@ def test_real_functions_can_be_predicted_exactly(tmp_path, monkeypatch):
             check(row["source"], call, tmp_path / "program.py")
 
 
+ENTRY = Frame(Event.CALL, 1, "def f(n):\n", {"n": "3"}, function="f")
+GIVEN = list(encode_frames([*main_frames("f(3)"), ENTRY]))
 LOOP = "def f(n):\n    total = 0\n    for i in range(n):\n        total += i\n    return total\n"
 
 
@@ -260,24 +265,24 @@ def test_cancelling_keeps_whole_frames(tmp_path):
 
 
 def test_a_string_without_an_end_is_given_up(tmp_path):
-    runtime = ScriptedRuntime([Special.CALL, '{"n": "' + "'ab" * 2000])
+    runtime = ScriptedRuntime([*GIVEN, Special.LINE, '{"n": "..", "total": "' + "'ab" * 2000])
     trace = predict(runtime, target_of(LOOP, "f(3)"), "f(3)")
     assert trace.outcome == Outcome(Ending.OUT_OF_CONTEXT, detail="The model wrote 2048 tokens without ending a frame.")
 
 
 def test_without_limits_the_model_may_leave_its_format(tmp_path):
-    runtime = ScriptedRuntime([Special.CALL, "no JSON", Special.ACTION, "def f(n):\n", Special.FRAME])
+    runtime = ScriptedRuntime([*GIVEN, Special.LINE, "no JSON", Special.ACTION, "    total = 0\n", Special.FRAME])
     trace = predict(runtime, target_of(LOOP, "f(3)"), "f(3)", constrained=False)
     assert trace.outcome.ending is Ending.MALFORMED
-    assert trace.frames == ()
+    assert trace.frames == (ENTRY,)
 
 
 def test_impossible_lines_are_only_written_without_limits(tmp_path):
     wrong = [
-        Frame(Event.CALL, 1, "def f(n):\n", {"n": "3"}, function="f"),
+        ENTRY,
         Frame(Event.LINE, 4, "        total += i\n", {"n": "3"}, function="f"),
     ]
-    segments = list(encode_frames(wrong))
+    segments = list(encode_frames([*main_frames("f(3)"), *wrong]))
     free = predict(ScriptedRuntime(segments), target_of(LOOP, "f(3)"), "f(3)", max_frames=2, constrained=False)
     assert free.frames == tuple(wrong)
     held = predict(ScriptedRuntime(segments), target_of(LOOP, "f(3)"), "f(3)", max_frames=2)
@@ -294,6 +299,9 @@ def test_a_real_frame_can_replace_a_wrong_one(tmp_path):
     predictor = Predictor(runtime, target_of(LOOP, "f(2)"), "f(2)")
     differing = []
     for index, frame in enumerate(actual.frames):
+        if index < len(predictor.frames):
+            assert predictor.frames[index] == frame
+            continue
         proposal = predictor.propose()
         assert isinstance(proposal, Proposal)
         if (proposal.frame.source, proposal.frame.locals, proposal.frame.value) != (
@@ -312,10 +320,53 @@ def test_a_real_frame_can_replace_a_wrong_one(tmp_path):
 def test_each_value_has_a_probability(tmp_path):
     _, runtime = loop(tmp_path)
     trace = predict(runtime, target_of(LOOP, "f(3)"), "f(3)")
-    for frame in trace.frames:
+    assert trace.frames[0].confidence == {}  # the call says it
+    for frame in trace.frames[1:]:
         expected = {"<value>"} if frame.event is Event.RETURN else set(frame.locals)
         assert set(frame.confidence) == expected
         assert all(0.99 < probability <= 1 for probability in frame.confidence.values())
+
+
+@pytest.mark.parametrize(
+    ("definition", "call", "expected"),
+    [
+        ("def f(a, b=2, *, c='x'): pass", "f(-1)", {"a": "-1", "b": "2", "c": "'x'"}),
+        ("def f(a, /, b): pass", "f([1, (2,)], b={'k': None})", {"a": "[1, (2,)]", "b": "{'k': None}"}),
+        ("def f(a, b=[]): pass", "f(1)", None),
+        ("def f(a, b=[]): pass", "f(1, [2])", {"a": "1", "b": "[2]"}),
+        ("def f(a): pass", "f({1, 2})", None),
+        ("def f(*a): pass", "f(1)", None),
+        ("def f(a): pass", "f(NAME)", None),
+        ("def f(a): pass", "f(1, 2)", None),
+        ("def f(a): pass", "f(b=2)", None),
+        ("def f(a): pass", "f(a=1)", {"a": "1"}),
+    ],
+)
+def test_arguments_that_the_call_spells_out_are_known(definition, call, expected):
+    flow = ModuleFlow.from_source(definition, "program.py", [call])
+    entry = certain_entry(ast.parse(definition), call, flow)
+    assert entry is not None
+    assert entry.locals == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(n):\n    yield n\n",
+        "import functools\n@functools.cache\ndef f(n): pass\n",
+        "def f(n): pass\nf = print\n",
+        "async def f(n): pass\n",
+        "class f: pass\n",
+        "def g(n): pass\n",
+    ],
+)
+def test_an_entry_that_the_text_does_not_tell_is_left_to_the_model(source):
+    assert certain_entry(ast.parse(source), "f(1)", ModuleFlow.from_source(source, "program.py")) is None
+
+
+def test_a_call_inside_the_arguments_comes_first():
+    source = "def f(n): pass\n"
+    assert certain_entry(ast.parse(source), "f(f(1))", ModuleFlow.from_source(source, "program.py")) is None
 
 
 def test_a_model_without_the_tokens_is_refused(tmp_path, monkeypatch):
