@@ -13,7 +13,8 @@ import re
 import sys
 import time
 import tokenize
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,7 +70,8 @@ def run(
     RunError.
     """
     options: dict[str, Any] = {"python": python, "timeout": timeout, "max_frames": max_frames, "memory": memory}
-    result = next(run_many(file, [call], cwd=cwd, cancelled=cancelled, **options))
+    with closing(run_many(file, [call], cwd=cwd, cancelled=cancelled, **options)) as results:
+        result = next(results)
     if isinstance(result, RunError):
         raise result
     return result
@@ -85,12 +87,13 @@ def run_many(
     memory: int = MEMORY,
     cwd: Path | None = None,
     cancelled: Callable[[], bool] = lambda: False,
-) -> Iterator[Trace | RunError]:
+) -> Generator[Trace | RunError]:
     """Run several calls of one file, each as `run` does, and yield what becomes of each as soon as it is known.
 
     The calls share a debug session, which takes most of a second to start. Before each of them the user's own modules
     are executed anew and the working directory, environment and import path are put back; state in libraries stays.
-    A call that ends the process, or has to be ended, only costs the next one a new session.
+    A call that ends the process, or has to be ended, only costs the next one a new session. Closing the generator early
+    ends the session. Raises RunError where the file cannot be read.
     """
     path = Path(os.path.abspath(file if isinstance(file, Path) else file.path))
     lines = _read_lines(path) if isinstance(file, Path) else file.lines
@@ -250,7 +253,7 @@ def _outcome(ending: list[Any]) -> Outcome:
     kind, value, *rest = ending
     if kind == snapshot.OUT_OF_FRAMES:
         return Outcome(Ending.OUT_OF_FRAMES, detail=value)
-    detail = "The code set a trace function of its own; what came after that is not recorded." if rest[0] else ""
+    detail = "Tracing was switched off during the call; what came after that is not recorded." if rest[0] else ""
     return Outcome(Ending.RETURNED if kind == snapshot.RETURNED else Ending.RAISED, value, detail)
 
 
@@ -265,7 +268,7 @@ def _death(code: int) -> Outcome:
 
 def _why_not_run(path: Path, call: str, ending: list[Any]) -> str:
     kind, error, message, *place = ending
-    said = f"{error}: {message}" if message else error
+    said = " ".join(f"{error}: {message}".split()).rstrip(":. ")
     if kind == snapshot.NOT_CALLED:
         return f"The call {call} cannot be made: {said}."
     file, line = place

@@ -31,6 +31,8 @@ MAX_RECORDING = 64 << 20
 """A recording of more bytes than this ends the run, like too many frames."""
 HEADROOM = 100
 """Stack frames that the recorder may take above the deepest frame of the user's code."""
+_FEW = 1000
+"""A container of no more elements, and too long, shows which of them are too long."""
 
 CALL, LINE, RETURN, EXCEPTION = "call", "line", "return", "exception"
 RETURNED, RAISED, OUT_OF_FRAMES = "returned", "raised", "out of frames"
@@ -68,7 +70,7 @@ class Reprs:
         address = r"(?P<address> at 0x[0-9A-Fa-f]+)(?=[>,:;\s])"
         self._varying = re.compile(own + "|(?P<literal>" + _LITERAL + ")|" + address)
         self._slow: set[type] = set()
-        self._slow_containers: set[int] = set()
+        self._costly: set[int] = set()
         self._inside: set[int] = set()
         self._running = False
 
@@ -82,15 +84,19 @@ class Reprs:
                 return _bounded(repr(value), kind)
             if kind in self._slow:
                 return _too_slow(kind)
-            if kind in _BRACKETS and id(value) in self._slow_containers:
+            if kind in _BRACKETS and id(value) in self._costly:
                 return self._by_element(value, kind)
             # An element takes at least three characters ("1, "): this repr need not be built to know that it is long.
             if kind in _BRACKETS and len(value) > MAX_REPR // 3 + 1:  # type: ignore[arg-type]
                 return _too_long(kind)
-            return self._stable(_bounded(self._limited(value), kind))
+            text = self._limited(value)
+            if len(text) > MAX_REPR and kind in _BRACKETS and len(value) < _FEW:  # type: ignore[arg-type]
+                self._costly.add(id(value))  # and the more so the next time
+                return self._by_element(value, kind)
+            return self._stable(_bounded(text, kind))
         except _GivenUp:
             if kind in _BRACKETS:
-                self._slow_containers.add(id(value))
+                self._costly.add(id(value))
                 return self._by_element(value, kind)
             # Only a repr written in Python is slow by itself; that of a deque is as slow as what it holds.
             if isinstance(getattr(kind, "__repr__", None), FunctionType):
@@ -130,7 +136,9 @@ class Reprs:
         return self._varying.sub(_without_what_varies, text)
 
     def _by_element(self, value: Any, kind: type) -> str:
-        """The repr of a container one of whose elements has none, element by element."""
+        """The repr of a container one of whose elements has none, or a very long one, element by element."""
+        if not value:
+            return repr(value)
         left, right = _BRACKETS[kind]
         if id(value) in self._inside:
             return left + "..." + right
@@ -188,7 +196,7 @@ class Recorder:
         self.repr = Reprs(module)
         self.recursion = RecursionLimit()
         self.interrupted = False
-        """The code set a trace function of its own, so that later frames are missing."""
+        """Tracing was switched off during the call, by the user's code or for it, so that later frames are missing."""
         self.limit = 0
         """How high the user's stack may grow; the call expression stands on it where the module's body would."""
         self._ground = 0

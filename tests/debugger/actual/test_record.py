@@ -166,8 +166,15 @@ def test_a_repr_of_megabytes_is_marked():
     values = last_locals(
         record(body + "    l = list(range(10**6))\n    s = [t]\n    a = bytearray(10**7)\n    return 1\n", "f()")
     )
-    kinds = {"b": "Big", "t": "str", "l": "list", "s": "list", "a": "bytearray"}
-    assert values == {name: f"<repr of {kind} is longer than {MAX_REPR} characters>" for name, kind in kinds.items()}
+    kinds = {"b": "Big", "t": "str", "l": "list", "a": "bytearray"}
+    marks = {name: f"<repr of {kind} is longer than {MAX_REPR} characters>" for name, kind in kinds.items()}
+    assert values == {**marks, "s": f"[{marks['t']}]"}
+
+
+def test_a_container_is_shown_again_when_it_has_become_small():
+    body = "def f():\n    s = {'y' * 70_000, 1}\n    s.pop()\n    s.clear()\n    s.add(2)\n    s\n"
+    shown = [frame.locals.get("s") for frame in record(body, "f()").frames if frame.event is Event.LINE]
+    assert shown[-2:] == ["set()", "{2}"]
 
 
 def test_a_value_of_the_greatest_size_is_whole():

@@ -162,7 +162,7 @@ def test_a_hundred_megabytes_of_output_neither_stall_nor_stay(program):
             "import sys\n    sys.settrace(lambda *_: None)\n    return 1",
             Ending.RETURNED,
             "1",
-            "The code set a trace function of its own; what came after that is not recorded.",
+            "Tracing was switched off during the call; what came after that is not recorded.",
         ),
     ],
 )
