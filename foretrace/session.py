@@ -26,6 +26,8 @@ from foretrace.options import Mode
 
 RUN_FRAMES = 10_000
 """Steps of a real run unless told otherwise."""
+BEYOND_THE_RUN = 16
+"""A prediction is stopped so many steps after it has become longer than the real run: it is wrong by then."""
 INLINES_COMPREHENSIONS = (3, 12)
 """The first Python whose comprehensions have no frames of their own (PEP 709)."""
 
@@ -265,18 +267,17 @@ class Session:
         timings: dict[str, float] = {}
         predicted = actual = None
         problem = ""
-        if self._mode is not Mode.RUN:
+        if self._mode is not Mode.PREDICT:
+            start = time.perf_counter()
+            actual, problem = self._run(job.target)
+            timings["run"] = time.perf_counter() - start
+        if self._mode is not Mode.RUN and not problem:
             start = time.perf_counter()
             try:
-                predicted = self._predict(job.target, job.call)
+                predicted = self._predict(job.target, job.call, actual)
             except TargetError as error:
                 problem = str(error)
             timings["predict"] = time.perf_counter() - start
-        if self._mode is not Mode.PREDICT:
-            start = time.perf_counter()
-            actual, cannot_run = self._run(job.target)
-            problem = cannot_run or problem
-            timings["run"] = time.perf_counter() - start
         if problem:
             failed = _result(job, Status.FAILED, problem)
             return replace(failed, predicted=predicted, actual=actual, timings=timings)
@@ -292,7 +293,8 @@ class Session:
         function = job.target.qualname.rpartition(".")[2]
         return (job.path, function, first_line_of(job.target.node())) in self._ran
 
-    def _predict(self, target: Target, call: str) -> Trace:
+    def _predict(self, target: Target, call: str, actual: Trace | None) -> Trace:
+        """The predicted run. The real one, where it is known, only says after how many steps more are of no use."""
         from debugger.predicted.predict import DEFAULT_MAX_FRAMES, predict
         from debugger.predicted.replay import ReplayError, read_prediction
 
@@ -308,11 +310,14 @@ class Session:
                 )
             except ReplayError as error:
                 raise UsageError(f"{options.predicted}: {error}") from error
+        max_frames = options.max_frames or DEFAULT_MAX_FRAMES
+        if actual is not None:
+            max_frames = min(max_frames, len(actual.frames) + BEYOND_THE_RUN)
         return predict(
             self._runtime,
             target,
             call,
-            max_frames=options.max_frames or DEFAULT_MAX_FRAMES,
+            max_frames=max_frames,
             constrained=options.constrained,
             on_frame=self._on_frame,
         )

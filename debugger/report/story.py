@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from debugger.diff import Divergence, Kind, cause
 from debugger.report.result import Result
-from debugger.trace import Ending, Event, Frame, Outcome
+from debugger.trace import Ending, Event, Frame, Trace
 
 _EXCEPTION = re.compile(r"^\(<class '[^']*'>, (?P<value>.*), <traceback object>\)$", re.DOTALL)
 _SHORT = 60
@@ -83,13 +83,18 @@ def happening(frame: Frame) -> str:
             return f"line {frame.line} raised {shorten(exception_text(frame.value or ''), _SHORT)}"
 
 
-def outcome_text(outcome: Outcome) -> str:
+def outcome_text(trace: Trace) -> str:
     """How a run ended, in a few words."""
-    if outcome.ending is Ending.RETURNED:
-        return f"returned {shorten(outcome.value or '', _SHORT)}"
-    if outcome.ending is Ending.RAISED:
-        return f"raised {shorten(outcome.value or '', _SHORT)}"
-    return outcome.ending.value
+    outcome = trace.outcome
+    match outcome.ending:
+        case Ending.RETURNED:
+            return f"returned {shorten(outcome.value or '', _SHORT)}"
+        case Ending.RAISED:
+            return f"raised {shorten(outcome.value or '', _SHORT)}"
+        case Ending.OUT_OF_FRAMES:
+            return f"not done after {len(trace.frames)} steps"
+        case _:
+            return outcome.ending.value
 
 
 def exception_text(value: str) -> str:

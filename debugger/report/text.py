@@ -71,14 +71,14 @@ def _sentences(result: Result) -> Iterable[Text]:
     _, style = _LOOKS[result.status]
     predicted, actual = result.predicted, result.actual
     if result.status is Status.CONFIRMED and actual is not None:
-        yield Text(f"Confirmed: {outcome_text(actual.outcome)}; all {len(actual.frames)} steps as predicted.", style)
+        yield Text(f"Confirmed: {outcome_text(actual)}; all {len(actual.frames)} steps as predicted.", style)
     elif result.status is Status.DIVERGED and predicted is not None and actual is not None:
         yield Text(f"First difference: {story_of(result.divergences[0], result).text}", style)
-        yield Text(f"Predicted: {outcome_text(predicted.outcome)}. Real run: {outcome_text(actual.outcome)}.")
+        yield Text(f"Predicted: {outcome_text(predicted)}. Real run: {outcome_text(actual)}.")
     elif result.status is Status.DONE:
         trace = predicted or actual
         if trace is not None:
-            yield Text(f"{'Predicted' if predicted else 'Real run'}: {outcome_text(trace.outcome)}.")
+            yield Text(f"{'Predicted' if predicted else 'Real run'}: {outcome_text(trace)}.")
     if result.detail:
         words = f"{result.status.value.capitalize()}: " if result.status is not Status.NO_CALL else ""
         yield Text(words + result.detail, style)

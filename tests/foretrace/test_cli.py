@@ -464,6 +464,8 @@ def test_every_example_gives_a_report_that_follows_the_schema(tmp_path):
     assert len(files) >= 10
     assert all(entry["predicted"] and entry["actual"] for entry in results)
     assert not [entry["target"] for entry in results if entry["status"] in ("could not run", "without a call")]
+    for entry in results:
+        assert len(entry["predicted"]["frames"]) <= len(entry["actual"]["frames"]) + 16
     endless = next(entry for entry in results if entry["call"] == "countdown(3)")
     assert endless["actual"]["outcome"]["ending"] == "out of frames"
 
