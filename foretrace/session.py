@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 import time
@@ -170,7 +171,10 @@ def _job(target: Target, call: str | None) -> Job:
 
 
 def _unusable(folder: str, problem: TargetError) -> Job:
-    job = Job(folder, Path(folder), 1)
+    """The file that a problem in a folder is about, which its sentence begins with."""
+    named = re.match(r".*?\.py\b", str(problem))
+    name = named[0] if named and Path(named[0]).is_file() else folder
+    job = Job(name, Path(name), 1)
     return replace(job, problem=_result(job, Status.FAILED, str(problem)))
 
 

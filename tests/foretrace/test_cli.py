@@ -130,10 +130,9 @@ def test_a_folder_goes_on_past_a_file_that_cannot_be_used(folder):
     found = {(entry["target"], entry["call"]): entry for entry in results}
     assert found["total.py::total", "total(3)"]["actual"]["outcome"]["value"] == "3"
     assert found["total.py::lonely", None]["status"] == "without a call"
-    details = [entry["detail"] for entry in results if entry["status"] == "could not run"]
-    assert len(details) == 2
-    assert any("syntax error" in detail for detail in details)
-    assert any("does not parse" in detail for detail in details)
+    assert "syntax error" in found["broken.py", None]["detail"]
+    assert "does not parse" in found["comment.py", None]["detail"]
+    assert found["broken.py", None]["status"] == found["comment.py", None]["status"] == "could not run"
 
 
 def test_version_and_help(folder):
@@ -271,6 +270,28 @@ def test_code_that_misbehaves_is_reported_call_by_call(folder):
     assert found["leave()"]["actual"]["outcome"]["value"] == "SystemExit(3)"
     for entry in found.values():
         assert entry["status"] == "done" or entry["detail"].endswith(".")
+
+
+def test_a_file_of_any_spelling_is_reported_on_any_terminal(folder):
+    text = (
+        "\ufeff# foretrace: größe('<|frame_sep|>')\r\n"
+        "def größe(wörter):\r\n"
+        "\tlänge = len(wörter)\r\n"
+        "\treturn (länge, '😀', wörter)"
+    )
+    (folder / "nasty.py").write_bytes(text.encode())
+    code, out, err = finish(start("run", "nasty.py", cwd=folder, env={"PYTHONIOENCODING": "ascii"}))
+    assert (code, err) == (0, "")
+    assert out.isascii()
+    assert "l\\xe4nge = 13" in out
+    assert "returns (13, '\\U0001f600', '<|frame_sep|>')" in out
+    result = invoke("run", "nasty.py", "--format", "json", "--output", "out.json")
+    assert result.exit_code == 0
+    frames = json.loads((folder / "out.json").read_text(encoding="utf-8"))["results"][0]["actual"]["frames"]
+    assert [(frame["line"], frame["source"]) for frame in frames[:2]] == [
+        (2, "def größe(wörter):\n"),
+        (3, "\tlänge = len(wörter)\n"),
+    ]
 
 
 def test_a_module_that_raises_while_it_is_imported(folder):
