@@ -60,7 +60,7 @@ class Reprs:
 
     Addresses are left out, as CWM does (`<list_iterator object>`), and classes of the user's module read as they do in
     `python file.py`, where the module is `__main__`: neither an address nor the file's name is something a prediction
-    could know. The text of strings is never touched.
+    could know. Iterators over strings have one name in all versions of Python. The text of strings is never touched.
     """
 
     def __init__(self, module: str) -> None:
@@ -68,7 +68,8 @@ class Reprs:
         self._own = module + "."
         own = r"(?P<own><(?:class ')?)" + re.escape(self._own) + r"(?=\w)"
         address = r"(?P<address> at 0x[0-9A-Fa-f]+)(?=[>,:;\s])"
-        self._varying = re.compile(own + "|(?P<literal>" + _LITERAL + ")|" + address)
+        iterator = r"(?P<iterator>(?<=<)str_ascii_iterator)(?= object)"
+        self._varying = re.compile(own + "|(?P<literal>" + _LITERAL + ")|" + address + "|" + iterator)
         self._slow: set[type] = set()
         self._costly: set[int] = set()
         self._inside: set[int] = set()
@@ -158,7 +159,11 @@ class Reprs:
 
 def _without_what_varies(match: re.Match[str]) -> str:
     own: str | None = match.group("own")
-    return own + "__main__." if own is not None else match.group("literal") or ""
+    if own is not None:
+        return own + "__main__."
+    if match.group("iterator") is not None:
+        return "str_iterator"  # as it was called up to Python 3.10, and as CWM calls it
+    return match.group("literal") or ""
 
 
 def _name(kind: type) -> str:

@@ -122,6 +122,7 @@ def test_addresses_are_left_out_of_values_but_not_of_strings():
         ('<code object f at 0x7f, file "a.py", line 1>', '<code object f, file "a.py", line 1>'),
         ("<cell at 0x7f: int object at 0x7f>", "<cell: int object>"),
         ("<it's at 0x7f>", "<it's>"),
+        ("<str_ascii_iterator object at 0x7f>", "<str_iterator object>"),
         ("C('<mine.C object at 0x7f>')", "C('<mine.C object at 0x7f>')"),
         ("<class 'mine.C'>", "<class '__main__.C'>"),
         ("<class 'determine.C'>", "<class 'determine.C'>"),

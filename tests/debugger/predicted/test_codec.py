@@ -135,9 +135,9 @@ def test_no_frame_of_the_real_model_is_lost():
 
 
 def test_the_encoded_run_agrees_with_the_real_model():
-    """Up to each sample's first mismatch; a plain tracer with the format's rules reaches 3,183 of 4,861 frames.
+    """Up to each sample's first mismatch; a plain tracer on Python 3.11 reaches 3,183 of 4,861 frames.
 
-    The model speaks Python 3.10 and 3.11. Newer interpreters run comprehensions inside their function, so that only
+    Ours gives iterators over strings the name that they had up to Python 3.10, and that the model knows. The model speaks Python 3.10 and 3.11. Newer interpreters run comprehensions inside their function, so that only
     samples without one can agree as well there.
     """
     agreed = agreed_without_comprehension = 0
@@ -146,9 +146,9 @@ def test_the_encoded_run_agrees_with_the_real_model():
         agreed += count
         if not any(isinstance(node, COMPREHENSIONS) for node in ast.walk(ast.parse(sample["source"]))):
             agreed_without_comprehension += count
-    assert agreed_without_comprehension >= 3030
+    assert agreed_without_comprehension >= 3132
     if sys.version_info < (3, 12):
-        assert agreed >= 3183
+        assert agreed >= 3285
 
 
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp)
