@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
-from typing import cast
 
 from debugger.actual.run import RunError, run_many
 from debugger.calls import Origin, find_calls, parse_call
@@ -339,8 +338,7 @@ class Session:
                 timeout=options.timeout,
                 max_frames=options.max_frames or RUN_FRAMES,
             )
-            self._runs[path] = cast("Generator[Trace | RunError, None, None]", runs)
-            self._stack.enter_context(closing(self._runs[path]))
+            self._runs[path] = self._stack.enter_context(closing(runs))
         result = next(self._runs[path])
         return (None, str(result)) if isinstance(result, RunError) else (result, "")
 
