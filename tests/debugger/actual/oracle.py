@@ -14,7 +14,9 @@ MAX_FRAMES = 10_000
 
 def show(value):
     text = repr(value)
-    return text if isinstance(value, str) else re.sub(r" at 0x[0-9a-f]+", "", text).replace("str_ascii_iterator", "str_iterator")
+    if isinstance(value, str):
+        return text
+    return re.sub(r" at 0x[0-9a-f]+", "", text).replace("str_ascii_iterator", "str_iterator")
 
 
 def trace(path, call, answer):

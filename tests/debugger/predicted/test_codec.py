@@ -137,8 +137,8 @@ def test_no_frame_of_the_real_model_is_lost():
 def test_the_encoded_run_agrees_with_the_real_model():
     """Up to each sample's first mismatch; a plain tracer on Python 3.11 reaches 3,183 of 4,861 frames.
 
-    Ours gives iterators over strings the name that they had up to Python 3.10, and that the model knows. The model speaks Python 3.10 and 3.11. Newer interpreters run comprehensions inside their function, so that only
-    samples without one can agree as well there.
+    Ours gives iterators over strings the name that they had up to Python 3.10, and that the model knows. Interpreters
+    from 3.12 on run comprehensions inside their function, so that only samples without one can agree as well there.
     """
     agreed = agreed_without_comprehension = 0
     for sample in cwm_samples():
