@@ -472,7 +472,7 @@ def test_comprehensions_are_folded_for_an_interpreter_that_inlines_them(folder):
 def test_every_example_gives_a_report_that_follows_the_schema(tmp_path):
     out = tmp_path / "results.json"
     code, shown, err = finish(
-        start("diff", "examples/", "--format", "json", "--output", out, "--max-frames", "120", cwd=ROOT), 900
+        start("diff", "examples/", "--format", "json", "--output", out, "--max-frames", "40", cwd=ROOT), 900
     )
     assert (shown, err) == ("", "")
     assert code == 3, "one example never ends"
@@ -499,7 +499,7 @@ def test_predict_runs_nothing(folder):
     (entry,) = json.loads(result.stdout)["results"]
     assert entry["actual"] is None
     assert entry["predicted"]["frames"][0]["event"] == "call"
-    assert entry["predicted"]["frames"][0]["confidence"]
+    assert any("confidence" in frame for frame in entry["predicted"]["frames"])
     assert not (folder / "touched").exists() and not (folder / "imported").exists()
 
 
