@@ -255,7 +255,8 @@ class Session:
         file = find_model(self._options.model)
         self._runtime = self._stack.enter_context(Runtime.open(file.path))
         special_ids(self._runtime)
-        self.model = Model(file.name, str(file.path), self._runtime.description, self._runtime.context)
+        description = self._runtime.description.replace(" ?B", "")  # a size that llama.cpp has no name for
+        self.model = Model(file.name, str(file.path), description, self._runtime.context)
 
     @property
     def python(self) -> str | None:

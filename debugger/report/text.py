@@ -164,7 +164,8 @@ def print_summary(console: Console, report: Report) -> None:
     console.print()
     if any(result.predicted is not None and result.actual is not None for result in report.results):
         signs = "✓ as predicted   ≠ differs   ▶ differs first   Lines that change nothing are left out."
-        if any(frame.confidence for result in report.results if result.predicted for frame in result.predicted.frames):
+        predicted = [result.predicted for result in report.results if result.predicted is not None]
+        if any(sure < _SURE for trace in predicted for frame in trace.frames for sure in frame.confidence.values()):
             signs += f"\n(62%): how sure the model was of a value, where below {_SURE:.0%}."
         console.print(Text(signs, "bright_black"), highlight=False)
     console.print(Text(", ").join(parts), highlight=False)
