@@ -65,7 +65,7 @@ def check_row(row: dict, folder: Path) -> tuple[int, list[str]]:
     path.write_text(row["source"], "utf-8")
     expected = oracle(path, row["calls"], folder)
     wrong = []
-    for call, result, answer in zip(row["calls"], run_many(path, row["calls"]), expected, strict=True):
+    for call, result, answer in zip(row["calls"], run_many(path, row["calls"], timeout=60), expected, strict=True):
         why = difference(as_oracle(result), answer) if isinstance(result, Trace) else str(result)
         if why is not None:
             wrong.append(f"{row['id']} {call}: {why}")
