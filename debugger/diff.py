@@ -153,7 +153,18 @@ def cause(frames: Sequence[Frame], index: int) -> Frame:
     return next((frames[i] for i in range(index - 1, -1, -1) if frames[i].depth == frame.depth), frame)
 
 
-_Key: TypeAlias = tuple[Event, int, str, str, int]
+def unwinds(frames: Sequence[Frame], index: int) -> bool:
+    """Whether the frame is a return that only passes an exception on: it comes right after it."""
+    frame, before = frames[index], frames[index - 1] if index else None
+    return (
+        frame.event is Event.RETURN
+        and before is not None
+        and before.event is Event.EXCEPTION
+        and before.depth == frame.depth
+    )
+
+
+_Key: TypeAlias = tuple[Event, int, str, str, int, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,18 +173,21 @@ class _Step:
 
     index: int
     frame: Frame
+    unwinds: bool
+    """A return that passes an exception on is not the same as one with a result."""
 
     @property
     def key(self) -> _Key:
         """What happened. The source counts only where a predicted line is not in the file at all (line 0)."""
         frame = self.frame
-        return (frame.event, frame.line, "" if frame.line else frame.source, frame.function, frame.depth)
+        source = "" if frame.line else frame.source
+        return (frame.event, frame.line, source, frame.function, frame.depth, self.unwinds)
 
 
 def _steps(trace: Trace, inlined: Sequence[range]) -> list[_Step]:
     """The frames to compare. Where comprehensions are inlined, each statement that holds one is folded to one step."""
     if not inlined:
-        return [_Step(index, frame) for index, frame in enumerate(trace.frames)]
+        return [_Step(index, frame, unwinds(trace.frames, index)) for index, frame in enumerate(trace.frames)]
     steps: list[_Step] = []
     inside: list[int] = []
     """Depths of the comprehension frames that are open."""
@@ -195,7 +209,7 @@ def _steps(trace: Trace, inlined: Sequence[range]) -> list[_Step]:
         if again and frame.event is Event.LINE:
             continue
         line = frame.line if statement is None else statement.start
-        steps.append(_Step(index, replace(frame, depth=depth, line=line)))
+        steps.append(_Step(index, replace(frame, depth=depth, line=line), unwinds(trace.frames, index)))
     return steps
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from debugger.diff import Pair, align
+from debugger.diff import Pair, align, unwinds
 from debugger.report.result import Result
-from debugger.report.story import contrast, exception_text
+from debugger.report.story import contrast, exception_text, shorten
 from debugger.trace import VALUE, Event, Frame, Trace
 
 _NEVER = sys.maxsize
@@ -102,16 +102,6 @@ class _Side:
         shown = self.shows(index) if name != VALUE else index
         return None if shown is None else self.frames[shown].confidence.get(name)
 
-    def unwinds(self, index: int) -> bool:
-        """Whether the frame is a return that only passes an exception on."""
-        frame, before = self.frames[index], self.frames[index - 1] if index else None
-        return (
-            frame.event is Event.RETURN
-            and before is not None
-            and before.event is Event.EXCEPTION
-            and before.depth == frame.depth
-        )
-
 
 class _Builder:
     def __init__(self, predicted: _Side, actual: _Side, value_width: int) -> None:
@@ -158,7 +148,9 @@ class _Builder:
                 self._calling[frame.depth] = (frame, p, a)
             else:
                 self._fill(row, p, a)
-        elif not side.unwinds(index) or (self._predicted.present and self._predicted.frames[p].value != frame.value):
+        elif not unwinds(side.frames, index) or (
+            self._predicted.present and self._predicted.frames[p].value != frame.value
+        ):
             self._fill(self._row(frame), p, a)
 
     def _fill(self, row: Row, p: int, a: int) -> None:
@@ -203,8 +195,8 @@ class _Builder:
         expected, real = self._predicted.frames[p], self._actual.frames[a]
         row = self._new_row(real)
         row.mark(a)
-        row.predicted.append(Item(f"{_step(expected)} next", wrong=True))
-        row.actual += self._items(self._actual, a) or [Item(f"{_step(real)} next")]
+        row.predicted.append(Item(f"{shorten(_step(expected), self._width)} next", wrong=True))
+        row.actual += self._items(self._actual, a) or [Item(f"{shorten(_step(real), self._width)} next")]
         row.actual[0] = Item(row.actual[0].text, wrong=True)
 
     def _add_one_sided(self, side: _Side, index: int) -> None:
@@ -214,10 +206,10 @@ class _Builder:
         joins = before is not None and _joins(before, frame) and not (before.predicted if not own else before.actual)
         row = before if joins and before is not None else self._new_row(frame)
         row.mark(index)
-        if side.unwinds(index):
+        if unwinds(side.frames, index):
             return
         (row.predicted if own else row.actual).extend(
-            Item(item.text, True, item.sure) for item in self._items(side, index) or [Item(_step(frame))]
+            Item(item.text, True, item.sure) for item in self._items(side, index) or [Item("runs")]
         )
 
     def _items(self, side: _Side, index: int) -> list[Item]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from debugger.diff import Divergence, Kind, cause
+from debugger.diff import Divergence, Kind, cause, unwinds
 from debugger.report.result import Result
 from debugger.trace import Ending, Event, Frame, Trace
 
@@ -28,6 +28,7 @@ def story_of(divergence: Divergence, result: Result) -> Story:
     assert result.actual is not None and result.predicted is not None
     side = result.predicted if divergence.kind is Kind.EXTRA else result.actual
     frame = side.frames[divergence.frame]
+    happened = happening(frame, unwinding=unwinds(side.frames, divergence.frame))
     before = cause(side.frames, divergence.frame)
     expected, real = divergence.predicted, divergence.actual
     match divergence.kind:
@@ -37,18 +38,20 @@ def story_of(divergence: Divergence, result: Result) -> Story:
             where = f"After line {before.line}" if before is not frame else "At the start"
             return Story(before.line, f"{where}, line {expected} was expected next, but line {real} came.")
         case Kind.EVENT:
-            happened = happening(frame)
             return Story(before.line, f"After line {before.line}, {_EXPECTED[expected or '']}, but {happened}.")
         case Kind.RETURN:
             shown = contrast(expected or "", real or "", _SHORT)
-            return Story(frame.line, f"`{frame.function}` was expected to return {shown[0]}, but returned {shown[1]}.")
+            return Story(
+                frame.line,
+                f"{_capitalised(_called(frame))} was expected to return {shown[0]}, but returned {shown[1]}.",
+            )
         case Kind.EXCEPTION:
             shown = contrast(exception_text(expected or ""), exception_text(real or ""), _SHORT)
             return Story(frame.line, f"{shown[0]} was expected to be raised, but it was {shown[1]}.")
         case Kind.MISSING:
-            return Story(frame.line, f"Not expected to happen: {happening(frame)}.")
+            return Story(frame.line, f"Not expected to happen: {happened}.")
         case Kind.EXTRA:
-            return Story(frame.line, f"Expected, but it did not happen: {happening(frame)}.")
+            return Story(frame.line, f"Expected, but it did not happen: {happened}.")
 
 
 _EXPECTED = {
@@ -60,27 +63,50 @@ _EXPECTED = {
 
 
 def _value_story(divergence: Divergence, frame: Frame, before: Frame) -> str:
-    name, expected, real = divergence.name, divergence.predicted, divergence.actual
+    name = "the iterator" if divergence.name == ".0" else f"`{divergence.name}`"
+    expected, real = divergence.predicted, divergence.actual
     shown = contrast(expected or "", real or "", _SHORT)
-    when = f"When `{frame.function}` was called" if frame.event is Event.CALL else f"After line {before.line}"
+    when = f"When {_called(frame)} was called" if frame.event is Event.CALL else f"After line {before.line}"
     if expected is None:
-        return f"{when}, `{name}` = {shown[1]} was not expected to be there."
+        return f"{when}, {name} = {shown[1]} was not expected to be there."
     if real is None:
-        return f"{when}, `{name}` = {shown[0]} was expected, but there is no `{name}`."
-    return f"{when}, `{name}` was expected to be {shown[0]}, but it is {shown[1]}."
+        return f"{when}, {name} = {shown[0]} was expected, but there is no {name}."
+    return f"{when}, {name} was expected to be {shown[0]}, but it is {shown[1]}."
 
 
-def happening(frame: Frame) -> str:
-    """What a frame tells, as a clause."""
+def happening(frame: Frame, *, unwinding: bool) -> str:
+    """What a frame tells, as a clause; `unwinding` returns pass an exception on."""
+    if unwinding:
+        return f"{_called(frame)} passed the exception on"
     match frame.event:
         case Event.CALL:
-            return f"`{frame.function}` was called"
+            return f"{_called(frame)} was called"
         case Event.LINE:
             return f"line {frame.line} ran"
         case Event.RETURN:
-            return f"`{frame.function}` returned {shorten(frame.value or '', _SHORT)}"
+            return f"{_called(frame)} returned {shorten(frame.value or '', _SHORT)}"
         case Event.EXCEPTION:
             return f"line {frame.line} raised {shorten(exception_text(frame.value or ''), _SHORT)}"
+
+
+_CALLED = {
+    "<listcomp>": "the list comprehension",
+    "<setcomp>": "the set comprehension",
+    "<dictcomp>": "the dict comprehension",
+    "<genexpr>": "the generator expression",
+    "<lambda>": "the lambda",
+    "": "the function",
+}
+
+
+def _called(frame: Frame) -> str:
+    """The frame's function as people call it."""
+    return _CALLED.get(frame.function, f"`{frame.function}`")
+
+
+def _capitalised(text: str) -> str:
+    """The text with a capital first letter."""
+    return text[:1].upper() + text[1:]
 
 
 def outcome_text(trace: Trace) -> str:

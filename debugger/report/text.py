@@ -153,8 +153,8 @@ def _real_cell(row: Row) -> Text:
     return text
 
 
-def print_summary(console: Console, report: Report) -> None:
-    """One line that counts what became of the calls, with the signs used above it."""
+def print_summary(console: Console, report: Report, *, brief: bool = False) -> None:
+    """One line that counts what became of the calls; unless `brief`, with the signs used above it."""
     counts = Counter(result.status for result in report.results)
     parts: list[Text] = []
     for status, (_, style) in _LOOKS.items():
@@ -162,7 +162,8 @@ def print_summary(console: Console, report: Report) -> None:
             word = status.value if status is not Status.DONE else "predicted" if report.model else "run"
             parts.append(Text(f"{counts[status]} {word}", style))
     console.print()
-    if any(result.predicted is not None and result.actual is not None for result in report.results):
+    both = any(result.predicted is not None and result.actual is not None for result in report.results)
+    if both and not brief:
         signs = "✓ as predicted   ≠ differs   ▶ differs first   Lines that change nothing are left out."
         predicted = [result.predicted for result in report.results if result.predicted is not None]
         if any(sure < _SURE for trace in predicted for frame in trace.frames for sure in frame.confidence.values()):

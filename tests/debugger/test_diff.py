@@ -323,3 +323,19 @@ def test_ten_thousand_frames_are_compared_in_bounded_time_and_every_frame_is_acc
     left = len(predicted.frames) - len(predicted_only), len(actual.frames) - len(actual_only)
     assert abs(left[0] - left[1]) <= len(forks)
     assert len(actual_only) == sum(d.kind is Kind.MISSING for d in divergences)
+
+
+def test_passing_an_exception_on_is_not_returning_none():
+    source = "def f(x):\n    return 10 // x\n"
+    actual = run(source, "f(0)")
+    believed = run(source.replace("10 // x", "None"), "f(0)")
+    predicted = dataclasses.replace(
+        believed,
+        frames=tuple(dataclasses.replace(f, source=actual.frames[i].source) for i, f in enumerate(believed.frames)),
+    )
+    assert predicted.frames[-1].value == actual.frames[-1].value == "None"
+    divergences = compare(predicted, actual)
+    assert [(d.kind, d.frame, d.predicted, d.actual) for d in divergences] == [
+        (Kind.EVENT, 2, "return", "exception"),
+        (Kind.MISSING, 3, None, "return"),
+    ]

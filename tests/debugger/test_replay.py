@@ -29,7 +29,8 @@ def oracle(source: str, limit: int = 3000) -> list[tuple[str, int, str, dict | N
     seen: list[tuple[str, int, str, dict | None, str | None]] = []
 
     def show(value: object) -> str:
-        return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+        # Python 3.10, whose words CWM speaks, has one name for iterators over strings.
+        return re.sub(r" at 0x[0-9a-f]+", "", repr(value)).replace("str_ascii_iterator", "str_iterator")
 
     def trace(frame, event, arg):
         if frame.f_code.co_filename != "<oracle>":
@@ -103,8 +104,7 @@ def test_every_real_output_diverges_where_the_oracle_says():
         assert first.frame == position - 2, (row["id"], first)
         if first.kind is not Kind.EXTRA:
             assert first.line == real[position][1], (row["id"], first)
-    # Two Pythons differ in the lines that they visit; CWM speaks the older one.
-    assert differing == {(3, 10): 76, (3, 11): 79}[sys.version_info[:2]]
+    assert differing == 76
 
 
 PROGRAM = """\
