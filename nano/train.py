@@ -10,9 +10,6 @@ up, so that a run ends well however fast the machine turns out to be. Weights ar
 Every `--save-minutes` the state goes to OUT/state.pt and the model to OUT/model; both are whole at any time.
 """
 
-# torch, numpy and tokenizers leave many types open.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import argparse
