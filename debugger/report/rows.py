@@ -72,7 +72,7 @@ class _Side:
         self.present = trace is not None
         self.frames: Sequence[Frame] = trace.frames if trace is not None else ()
         self._next: dict[int, int] = {}
-        """For each LINE frame the one that shows what it changed."""
+        """For each CALL and LINE frame the next LINE frame of the same Python frame: it shows what the line changed."""
         last: dict[int, int] = {}
         for index, frame in enumerate(self.frames):
             if frame.event is Event.LINE and frame.depth in last:
@@ -85,6 +85,10 @@ class _Side:
     def shows(self, index: int) -> int | None:
         """The frame whose locals are the state after frame `index`; a CALL's are its own. None if no frame shows it."""
         return index if self.frames[index].event is Event.CALL else self._next.get(index)
+
+    def first_line(self, call: int) -> int | None:
+        """The first LINE frame after a CALL, in the same Python frame."""
+        return self._next.get(call)
 
     def after(self, index: int) -> Mapping[str, str] | None:
         shown = self.shows(index)
@@ -181,6 +185,11 @@ class _Builder:
         names = [*self._actual.changed(a), *self._predicted.changed(p)]
         if self._actual.frames[a].event is Event.CALL:
             names += [name for name in {**right, **left} if left.get(name) != right.get(name)]
+            first_p, first_a = self._predicted.first_line(p), self._actual.first_line(a)
+            if not any(left.get(name) != right.get(name) for name in names) and first_p and first_a:
+                # The first line shows what the call showed, unless the model thinks otherwise.
+                left, right = self._predicted.frames[first_p].locals, self._actual.frames[first_a].locals
+                names += [name for name in {**right, **left} if left.get(name) != right.get(name)]
         for name in dict.fromkeys(names):
             wrong = left.get(name) != right.get(name)
             if not wrong and _is_internal(name):
@@ -189,7 +198,7 @@ class _Builder:
             row.predicted.append(Item(shown[0], wrong, self._predicted.confidence(p, name)))
             row.actual.append(Item(shown[1], wrong))
             if wrong:
-                row.mark(self._actual.shows(a) or a)
+                row.mark(self._actual.first_line(a) or a)
 
     def _add_parting(self, p: int, a: int) -> None:
         expected, real = self._predicted.frames[p], self._actual.frames[a]
@@ -203,11 +212,11 @@ class _Builder:
         frame = side.frames[index]
         before = self._rows[-1] if self._rows else None
         own = side is self._predicted
+        if unwinds(side.frames, index):
+            return
         joins = before is not None and _joins(before, frame) and not (before.predicted if not own else before.actual)
         row = before if joins and before is not None else self._new_row(frame)
         row.mark(index)
-        if unwinds(side.frames, index):
-            return
         (row.predicted if own else row.actual).extend(
             Item(item.text, True, item.sure) for item in self._items(side, index) or [Item("runs")]
         )

@@ -36,7 +36,8 @@ def story_of(divergence: Divergence, result: Result) -> Story:
             return Story(before.line, _value_story(divergence, frame, before))
         case Kind.LINE:
             where = f"After line {before.line}" if before is not frame else "At the start"
-            return Story(before.line, f"{where}, line {expected} was expected next, but line {real} came.")
+            words = _OTHER_LINE[frame.event].format(expected=expected, real=real, called=_called(frame))
+            return Story(before.line, f"{where}, {words}.")
         case Kind.EVENT:
             return Story(before.line, f"After line {before.line}, {_EXPECTED[expected or '']}, but {happened}.")
         case Kind.RETURN:
@@ -54,6 +55,12 @@ def story_of(divergence: Divergence, result: Result) -> Story:
             return Story(frame.line, f"Expected, but it did not happen: {happened}.")
 
 
+_OTHER_LINE = {
+    Event.CALL: "a call of what is at line {expected} was expected, but {called} at line {real} was called",
+    Event.LINE: "line {expected} was expected next, but line {real} came",
+    Event.RETURN: "a return at line {expected} was expected, but it came at line {real}",
+    Event.EXCEPTION: "an exception at line {expected} was expected, but it came at line {real}",
+}
 _EXPECTED = {
     "call": "a call was expected",
     "line": "another line was expected",

@@ -140,7 +140,7 @@ def _cell(items: Iterable[Item], row: Row) -> Text:
         style = "bold red" if item.wrong else "yellow" if row.state is State.OPEN else ""
         text.append(item.text, style)
         if item.sure is not None and item.sure < _SURE:
-            text.append(f" ({item.sure:.0%})", "bright_black")
+            text.append(f" ({int(100 * item.sure)}%)", "bright_black")
     return text
 
 

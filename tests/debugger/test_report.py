@@ -309,3 +309,20 @@ def test_junit_counts_failures_and_errors():
     assert failure.get("type") == "value"
     error = next(suites.iter("error"))
     assert error.get("message") == "It could \N{REPLACEMENT CHARACTER}not be imported."
+
+
+def test_a_call_whose_first_line_shows_other_arguments_is_where_it_differs():
+    right = result("total(1)")
+    frames = list(right.predicted.frames)
+    frames[1] = dataclasses.replace(frames[1], locals={"n": "1", "s": "7"})
+    predicted = dataclasses.replace(right.predicted, frames=tuple(frames))
+    divergences = compare(predicted, right.actual)
+    text = text_of(dataclasses.replace(right, predicted=predicted, divergences=divergences, status=Status.DIVERGED))
+    (marked,) = [line for line in text.splitlines() if line.strip().startswith("▶")]
+    assert "def total(n):" in marked and "s = 7" in marked and "no s" in marked
+
+
+def test_passing_an_exception_on_has_no_row_of_its_own():
+    text = text_of(result("inverse(0)", PROGRAM.replace("10 // x", "7")))
+    assert "a return was expected, but line 11 raised ZeroDivisionError(" in text
+    assert sum("return 10 // x" in line for line in text.splitlines()) == 2
