@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test test-all check format bench clean
 
 demo: $(VENV)/installed
-	@$(BIN)/foretrace diff examples/strawberry.py examples/binary_search.py || test $$? -eq 1 # diverged: worth seeing
+	@$(BIN)/foretrace diff examples/total.py examples/strawberry.py || test $$? -eq 1 # diverged: worth seeing
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
