@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from gguf import GGUFReader
+
+from debugger.predicted.codec import Special
+from nano.evaluate import SHIPPED, Case, Tally, evaluate, generated, same
+from nano.programs import programs
+from nano.tokenizer import SegmentTokenizer, Vocabulary, build_tokenizer
+from quant.runtime import Runtime
+
+FLOOR = 0.65
+"""Of next frames, forced; measured well above (nano/CARD.md)."""
+
+
+def total(tallies: dict[str, Tally]) -> Tally:
+    whole = Tally()
+    for tally in tallies.values():
+        whole.add(tally)
+    return whole
+
+
+@pytest.fixture(scope="module")
+def runtime():
+    with Runtime.open(SHIPPED, context=2048, threads=2) as opened:
+        yield opened
+
+
+def test_the_shipped_model_is_small_and_says_what_it_is():
+    assert SHIPPED.stat().st_size <= 80_000_000
+    fields = GGUFReader(str(SHIPPED)).fields
+    assert fields["general.architecture"].contents() == "granite_swa"
+    assert fields["general.name"].contents() == "foretrace nano"
+    assert fields["general.license"].contents() == "apache-2.0"
+    assert fields["general.base_model.0.name"].contents() == "SmolLM2-135M-Instruct"
+    assert fields["granite_swa.context_length"].contents() == 8192
+
+
+def test_the_shipped_model_has_nanos_tokenizer(runtime: Runtime, vocabulary: Vocabulary):
+    ours = SegmentTokenizer(build_tokenizer(vocabulary))
+    assert runtime.vocabulary.size == len(vocabulary.pieces)
+    for special in Special:
+        assert runtime.vocabulary.id_of_piece(special.value) == ours.specials[special]
+    for program, _ in itertools.islice(programs(9, held_out=False), 50):
+        assert runtime.vocabulary.tokenize(program.source) == ours.text(program.source)
+
+
+def test_the_shipped_model_traces_held_out_programs(runtime: Runtime):
+    short = (case for case in generated(60) if len(case.actual.frames) <= 14)
+    whole = total(evaluate(runtime, itertools.islice(short, 25)))
+    assert whole.traces == 25 and whole.frames > 100
+    assert whole.frames_exact / whole.frames >= FLOOR
+    assert whole.traces_exact >= 1
+
+
+def test_a_wrong_value_is_not_exact():
+    case = next(iter(generated(1)))
+    frame = case.actual.frames[-1]
+    assert same(frame, frame)
+    changed = type(frame)(frame.event, frame.line, frame.source, frame.locals, f"{frame.value}0")
+    assert not same(changed, frame)
+
+
+def test_a_run_that_never_happened_is_not_found_exact(runtime: Runtime):
+    short = (case for case in generated(60) if len(case.actual.frames) <= 8)
+    changed: list[Case] = []
+    for case in itertools.islice(short, 4):
+        last = case.actual.frames[-1]
+        other = replace(last, value=f"{last.value} and more")
+        changed.append(replace(case, actual=replace(case.actual, frames=(*case.actual.frames[:-1], other))))
+    whole = total(evaluate(runtime, iter(changed)))
+    assert whole.traces == 4 and whole.values_exact == whole.traces_exact == 0
