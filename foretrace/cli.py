@@ -196,7 +196,8 @@ def _check(
     writer = Writer(spelling, output, full=full, quiet=quiet)
     results: list[Result] = []
     with (
-        Bar(len(jobs), shown=not quiet) as bar,
+        # FORCE_COLOR makes rich take anything for a terminal; a bar in a log file is of no use.
+        Bar(len(jobs), shown=not quiet and sys.stderr.isatty()) as bar,
         Session(mode, options, jobs, lambda frame: bar.count_frame()) as session,
     ):
         for job in jobs:
