@@ -26,6 +26,8 @@ from foretrace.options import Mode
 
 RUN_FRAMES = 10_000
 """Steps of a real run unless told otherwise."""
+BESIDE_AN_ENDLESS_RUN = 100
+"""Steps predicted where the real run was stopped before its end, unless `--max-frames` asks for more."""
 BEYOND_THE_RUN = 16
 """A prediction is stopped so many steps after it has become longer than the real run: it is wrong by then."""
 INLINES_COMPREHENSIONS = (3, 12)
@@ -249,13 +251,15 @@ class Session:
 
     def _load_model(self) -> None:
         from debugger.predicted.predict import special_ids
-        from foretrace.models import find_model
+        from foretrace.models import BUNDLED, find_model
         from quant.runtime import Runtime
 
         file = find_model(self._options.model)
         self._runtime = self._stack.enter_context(Runtime.open(file.path))
         special_ids(self._runtime)
-        description = self._runtime.description.replace(" ?B", "")  # a size that llama.cpp has no name for
+        description = self._runtime.description
+        if file.name == BUNDLED:
+            description += ", tiny and often wrong: a difference is likelier its mistake than yours"
         self.model = Model(file.name, str(file.path), description, self._runtime.context)
 
     @property
@@ -317,6 +321,8 @@ class Session:
         max_frames = options.max_frames or DEFAULT_MAX_FRAMES
         if actual is not None:
             max_frames = min(max_frames, len(actual.frames) + BEYOND_THE_RUN)
+            if is_cut(actual) and options.max_frames is None:
+                max_frames = min(max_frames, BESIDE_AN_ENDLESS_RUN)
         return predict(
             self._runtime,
             target,

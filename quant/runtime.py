@@ -108,7 +108,10 @@ class Runtime:
         """How many tokens fit."""
         self.window: int = library.llama_model_n_swa(model)
         """Tokens that windowed layers see; 0 if all layers see everything."""
-        self.description = _read_string(lambda buffer, room: library.llama_model_desc(model, buffer, room))
+        # llama.cpp says "?B" where it has no name for a size.
+        self.description = _read_string(lambda buffer, room: library.llama_model_desc(model, buffer, room)).replace(
+            " ?B", ""
+        )
         self.calls = 0
         """How often llama.cpp was asked to evaluate; on every machine the same measure of work saved."""
         self._tokens: list[int] = []

@@ -44,6 +44,7 @@ class State:
     names: tuple[str, ...] = ()
     """Names written so far; while a value is being written, the last one is its name."""
     key: str = ""
+    """The name that is being written, or what is written of a value's beginning."""
     value: _Value = _Value.EMPTY
     escape: int = 0
     """Characters that the current escape still needs; -1 right after a backslash."""
@@ -150,6 +151,10 @@ class ValueGrammar:
 
     start = State(_In.VALUE_QUOTE)
 
+    def __init__(self, beginning: str = "") -> None:
+        """Follow a VALUE that starts with `beginning`, as that of an exception does."""
+        self._beginning = beginning
+
     def advance(self, state: State, text: str) -> State | None:
         """The state after some more characters, or None if no VALUE goes on like that."""
         current: State | None = state
@@ -158,6 +163,9 @@ class ValueGrammar:
                 return None
             if current.inside is _In.VALUE_QUOTE:
                 current = replace(current, inside=_In.VALUE) if character == '"' else None
+            elif len(current.key) < len(self._beginning):
+                fits = character == self._beginning[len(current.key)]
+                current = replace(current, key=current.key + character, value=_Value.TEXT) if fits else None
             else:
                 current = step_in_string(current, character, False, _In.DONE)
         return current

@@ -43,6 +43,8 @@ DEFAULT_MAX_FRAMES = 1000
 PROMPT_SHARE = 0.6
 """The part of the context that the program may fill; the rest is for frames."""
 _UNWINDING = "None"
+_RAISED = "(<class '"
+"""How the value of every exception frame begins."""
 _IDS_IN_CWM = {
     Special.FRAME: 128100,
     Special.ACTION: 128101,
@@ -290,7 +292,8 @@ class Predictor:
             self._writer.write(self._tokens([f'"{_UNWINDING}"']))
             return _UNWINDING, {}
         confidence: dict[str, float] = {}
-        return parse_value(self._write(ValueGrammar(), confidence)), confidence
+        grammar = ValueGrammar(_RAISED) if event is Event.EXCEPTION else ValueGrammar()
+        return parse_value(self._write(grammar, confidence)), confidence
 
     def _write(self, grammar: LocalsGrammar | ValueGrammar, confidence: dict[str, float]) -> str:
         """Write a text that the grammar accepts; note the model's probability of each value in it."""
@@ -351,7 +354,7 @@ class Predictor:
 
 def raised_value(exception: str) -> str:
     """The exception's own `repr` out of that of settrace's `(type, exception, traceback)`."""
-    inner = exception.removeprefix("(<class '").removesuffix(", <traceback object>)")
+    inner = exception.removeprefix(_RAISED).removesuffix(", <traceback object>)")
     _, separator, value = inner.partition("'>, ")
     return value if separator else exception
 

@@ -85,3 +85,11 @@ def test_a_value_is_one_json_string():
     assert grammar.advance(grammar.start, '"1""') is None
     assert grammar.advance(grammar.start, "1") is None
     assert not accepts(grammar, '"1')
+
+
+def test_an_exception_begins_as_all_do():
+    grammar = ValueGrammar("(<class '")
+    assert accepts(grammar, json.dumps("(<class 'KeyError'>, KeyError('\"'), <traceback object>)"))
+    assert grammar.advance(grammar.start, '"3') is None
+    assert grammar.advance(grammar.start, '"(<class "') is None
+    assert not accepts(grammar, '""')
