@@ -310,8 +310,11 @@ class Session:
         if options.predicted is not None:
             try:
                 document = options.predicted.read_text(encoding="utf-8-sig")
-            except (OSError, UnicodeDecodeError) as error:
-                raise UsageError(f"The predicted frames in {options.predicted} cannot be read: {error}.") from error
+            except OSError as error:
+                why = error.strerror or error
+                raise UsageError(f"The predicted frames in {options.predicted} cannot be read: {why}.") from error
+            except UnicodeDecodeError as error:
+                raise UsageError(f"The predicted frames in {options.predicted} are not UTF-8 text.") from error
             try:
                 return read_prediction(
                     document, target.file.text, str(target.file.path), target=target.qualname, call=call
