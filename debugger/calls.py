@@ -102,9 +102,20 @@ def _in_comments(target: Target, usages: Usages) -> Iterator[Call]:
         try:
             expression = ast.parse(parse_call(match["call"]), mode="eval").body
         except TargetError as problem:
+            if _belongs_to_another(target, line):
+                continue
             raise TargetError(f"{target.file.path}, line {line}: {problem}") from None
         if line in own_lines or any(usages.is_call(each) for each in ast.walk(expression)):
             yield Call(ast.unparse(expression), Origin.COMMENT, line)
+
+
+def _belongs_to_another(target: Target, line: int) -> bool:
+    """Whether a line stands inside a function that the target is not a part of."""
+    functions = [node for node in ast.walk(target.file.parse()) if isinstance(node, Definition)]
+    around = [node for node in functions if node.lineno <= line <= (node.end_lineno or node.lineno)]
+    return bool(around) and not any(
+        node.lineno <= target.first_line <= (node.end_lineno or node.lineno) for node in around
+    )
 
 
 def _first_comment_above(file: SourceFile, line: int) -> int:

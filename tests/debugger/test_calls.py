@@ -292,3 +292,11 @@ def test_a_given_call_that_is_none_gets_one_sentence(text: str, sentence: str) -
     with pytest.raises(TargetError, match=sentence) as caught:
         parse_call(text)
     assert "\n" not in str(caught.value)
+
+
+def test_a_broken_comment_in_another_function_is_that_functions_problem(tmp_path):
+    path = tmp_path / "two.py"
+    path.write_text("def f(n):\n    # foretrace: f(1)\n    return n\n\ndef g(n):\n    # foretrace: g(\n    return n\n")
+    assert [call.expression for call in find_calls(find_targets(f"{path}::f")[0])] == ["f(1)"]
+    with pytest.raises(TargetError, match="line 6"):
+        find_calls(find_targets(f"{path}::g")[0])
