@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 import foretrace
-from foretrace.options import Format, Mode
+from foretrace.models import BUNDLED
+from foretrace.options import Dtype, Format, Mode, Quantization
 
 if TYPE_CHECKING:
     from foretrace.session import Options
@@ -25,6 +26,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+model_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Get, make, choose and look at models.", add_completion=False
+)
+app.add_typer(model_app, name="model")
 
 Targets = Annotated[
     list[str],
@@ -62,6 +67,10 @@ Unconstrained = Annotated[
     bool, typer.Option("--unconstrained", help="Let the model write any line next, not only possible ones.")
 ]
 Full = Annotated[bool, typer.Option("--full", help="Show every step and whole values.")]
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A GGUF by path or name.")]
+OutGguf = Annotated[Path, typer.Argument(metavar="OUT.gguf", help="The file to make.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace OUT.gguf where it exists.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="One line for each call; no progress bar.")]
 
 
@@ -163,6 +172,134 @@ def doctor(model: ModelOption = None) -> None:
     _guarded(work)
 
 
+@model_app.command("list")
+def model_list(as_json: AsJson = False) -> None:
+    """The models on this machine."""
+
+    def work() -> int:
+        from foretrace.model.show import list_models
+
+        return list_models(as_json)
+
+    _guarded(work)
+
+
+@model_app.command("info")
+def model_info(model: ModelArgument = BUNDLED, as_json: AsJson = False) -> None:
+    """Architecture, window, quantization, special tokens and licence of a model."""
+
+    def work() -> int:
+        from foretrace.model.show import show_model
+
+        return show_model(model, as_json)
+
+    _guarded(work)
+
+
+@model_app.command("pull")
+def model_pull(
+    repository: Annotated[
+        str,
+        typer.Argument(
+            metavar="OWNER/NAME[:FILE]",
+            help="A repository on the Hugging Face hub; FILE is one GGUF of it, or a quantization such as Q4_K_M.",
+        ),
+    ],
+    revision: Annotated[str, typer.Option("--revision", help="Branch, tag or commit.")] = "main",
+    name: Annotated[
+        str | None, typer.Option("--name", help="What to call the model here; else the name of its file.")
+    ] = None,
+) -> None:
+    """Download a GGUF, or a checkpoint to convert, from the Hugging Face hub; goes on where it was interrupted."""
+
+    def work() -> int:
+        from foretrace.model.pull import pull
+
+        return pull(repository, revision, name)
+
+    _guarded(work)
+
+
+@model_app.command("convert")
+def model_convert(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="A folder with config.json, safetensors and tokenizer.json.")
+    ],
+    out: OutGguf,
+    dtype: Annotated[Dtype, typer.Option("--dtype", help="How to store the matrices.")] = Dtype.BF16,
+    force: Force = False,
+) -> None:
+    """Make a GGUF that is exactly the CWM of a Hugging Face checkpoint."""
+
+    def work() -> int:
+        from foretrace.model.convert import convert_checkpoint
+
+        return convert_checkpoint(checkpoint, out, dtype.value, force)
+
+    _guarded(work)
+
+
+@model_app.command("quantize")
+def model_quantize(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A GGUF in f32, f16 or bf16, by path or name.")],
+    out: OutGguf,
+    kind: Annotated[Quantization, typer.Option("--type", help="What to make.")] = Quantization.Q4_K_M,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate",
+            metavar="TRACES",
+            help="Weigh what matters for tracing, found on these traces: JSON lines, as `foretrace run --format cwm` "
+            "writes them. One in five is kept for measuring.",
+        ),
+    ] = None,
+    measure: Annotated[
+        Path | None,
+        typer.Option("--measure", metavar="TRACES", help="Compare the build with its source on these traces."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Else one for each core.")] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a smaller build of a GGUF, and say what it costs."""
+
+    def work() -> int:
+        from foretrace.model.quantize import quantize_model
+
+        return quantize_model(source, out, kind.value, calibrate, measure, threads, force, as_json)
+
+    _guarded(work)
+
+
+@model_app.command("plan")
+def model_plan(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A GGUF by path or name, a checkpoint's folder, or cwm-32b.")
+    ] = "cwm-32b",
+    vram: Annotated[
+        str | None, typer.Option("--vram", metavar="SIZE", help="The GPU's memory, as in 24GiB; else the one found.")
+    ] = None,
+    bandwidth: Annotated[
+        str | None,
+        typer.Option(
+            "--bandwidth", metavar="SPEED", help="The memory's bandwidth, as in 1008GB/s; else the one found."
+        ),
+    ] = None,
+    context: Annotated[
+        int | None, typer.Option("--context", metavar="TOKENS", min=256, help="The context it must have.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which build, context and offload fit a GPU, and how fast that can be."""
+
+    def work() -> int:
+        from foretrace.model.plan import plan_model
+
+        return plan_model(model, vram, bandwidth, context, as_json)
+
+    _guarded(work)
+
+
 def _options(
     model: str | None,
     python: str,
@@ -217,7 +354,7 @@ def _guarded(work: Callable[[], int]) -> NoReturn:
     """Do the work and leave with its exit code; every problem becomes one sentence on standard error."""
     from debugger.target import TargetError
     from foretrace.session import Exit, UsageError
-    from quant.runtime import ModelError
+    from quant.errors import ModelError
 
     try:
         code = work()

@@ -90,15 +90,17 @@ def _gpu() -> Finding:
 
 
 def _model(wanted: str | None) -> Finding:
-    from debugger.predicted.predict import predict, special_ids
+    from debugger.predicted.predict import predict
     from debugger.target import SourceFile, Target
     from foretrace.models import find_model
-    from quant.runtime import ModelError, Runtime
+    from quant.errors import ModelError
+    from quant.runtime import Runtime
+    from quant.specials import special_ids
 
     try:
         file = find_model(wanted)
         with Runtime.open(file.path, context=1024) as runtime:
-            special_ids(runtime)
+            special_ids(runtime.vocabulary, file.path)
             target = Target(SourceFile.from_text("add.py", _PROGRAM), "add", 1, 3)
             frames = predict(runtime, target, _CALL, max_frames=2).frames
             text = f"{file.name} ({runtime.description}) at {file.path} predicted {len(frames)} steps of {_CALL}"

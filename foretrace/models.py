@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-from quant.runtime import ModelError
+from quant.errors import ModelError
 
 BUNDLED = "nano"
 """The name of the model that comes with the package."""

@@ -250,13 +250,13 @@ class Session:
         self._stack.close()
 
     def _load_model(self) -> None:
-        from debugger.predicted.predict import special_ids
         from foretrace.models import BUNDLED, find_model
         from quant.runtime import Runtime
+        from quant.specials import special_ids
 
         file = find_model(self._options.model)
         self._runtime = self._stack.enter_context(Runtime.open(file.path))
-        special_ids(self._runtime)
+        special_ids(self._runtime.vocabulary, file.path)
         description = self._runtime.description
         if file.name == BUNDLED:
             description += ", tiny and often wrong: a difference is likelier its mistake than yours"

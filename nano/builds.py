@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from debugger.predicted.codec import Special
 from nano.evaluate import HELD_OUT_SEED
 from nano.export import TYPES, quantize, write_gguf
 from nano.tokenizer import SegmentTokenizer
 from nano.train import Document, documents
 from quant.runtime import VERIFY_TOKENS, Runtime
+from quant.specials import Special
 
 LONGEST = 1024
 

@@ -26,7 +26,7 @@ import torch
 from safetensors import safe_open
 from tokenizers import Tokenizer
 
-from debugger.predicted.codec import Special
+from quant.specials import Special
 
 ARCHITECTURE = "granite_swa"
 FORMAT_VERSION = 1

@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from debugger.actual.record import record_in_process
-from debugger.predicted.codec import FrameEncoder, Segment, Special, text_of
+from debugger.predicted.codec import FrameEncoder, Segment, text_of
 from debugger.predicted.prompt import MAIN_DEPTH, main_line, main_return, prompt_segments
 from debugger.trace import Ending, Event, Frame, Trace
 from nano.chooser import Chooser
 from nano.composed import composed, with_helper
 from nano.idioms import IDIOMS
+from quant.specials import Special
 
 MIN_FRAMES, MAX_FRAMES = 3, 45
 LONGEST_VALUE = 80

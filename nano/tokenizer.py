@@ -17,7 +17,8 @@ from typing import cast
 from gguf import GGUFReader
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from debugger.predicted.codec import Segment, Special
+from debugger.predicted.codec import Segment
+from quant.specials import Special
 
 MERGES = 7_926
 """With 256 bytes and ten specials 8,192 rows."""

@@ -29,10 +29,10 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from tokenizers import Tokenizer
 from transformers import CwmForCausalLM
 
-from debugger.predicted.codec import Special
 from nano.base import WORK
 from nano.programs import programs, training_segments
 from nano.tokenizer import SegmentTokenizer
+from quant.specials import Special
 
 IGNORED = -100
 """The label of tokens without loss."""

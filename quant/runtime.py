@@ -17,29 +17,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
+from quant.errors import CancelledError, ContextFullError, ModelError
+from quant.gguf_file import GgufFile, read_gguf
+from quant.shape import WINDOW
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-GGUF_MAGIC = b"GGUF"
 ALL_LAYERS = -1
 """As `gpu_layers`: offload every layer where llama.cpp was built for a GPU; on a CPU build it means nothing."""
 CHUNK_TOKENS = 512
 """Tokens that one call of llama.cpp evaluates; a long prompt is fed in chunks and can be cancelled between them."""
 VERIFY_TOKENS = 128
 """The most tokens whose logits one call can give; llama.cpp reserves this many rows of n_vocab floats."""
+KV_TYPES = {"f32": "GGML_TYPE_F32", "f16": "GGML_TYPE_F16", "q8_0": "GGML_TYPE_Q8_0", "q4_0": "GGML_TYPE_Q4_0"}
+"""How keys and values can be kept, and llama.cpp's names for it."""
+DEFAULT_CONTEXT = 8192
 _SEQUENCE = 0
-
-
-class ModelError(Exception):
-    """A model that cannot be loaded or evaluated; `str()` is one sentence that says what to do."""
-
-
-class ContextFullError(ModelError):
-    """The context has no room for the tokens to be evaluated."""
-
-
-class CancelledError(Exception):
-    """The caller's `cancelled` said yes between two chunks; the tokens evaluated so far stay."""
 
 
 class Vocabulary:
@@ -97,12 +91,15 @@ class Runtime:
     Own it with `with Runtime.open(...) as runtime`, or call `close()`.
     """
 
-    def __init__(self, library: Any, model: Any, context: Any, path: Path) -> None:
+    def __init__(self, library: Any, model: Any, context: Any, file: GgufFile, warnings: Sequence[str] = ()) -> None:
         """Take ownership of llama.cpp's handles; use `open`."""
         self._library = library
         self._model = model
         self._context = context
-        self.path = path
+        self.path = file.path
+        self.file = file
+        self.warnings = tuple(warnings)
+        """Sentences about this model that a person should read."""
         self.vocabulary = Vocabulary(library.llama_model_get_vocab(model), library)
         self.context: int = library.llama_n_ctx(context)
         """How many tokens fit."""
@@ -118,11 +115,31 @@ class Runtime:
 
     @classmethod
     def open(
-        cls, path: Path | str, *, context: int = 8192, gpu_layers: int = ALL_LAYERS, threads: int | None = None
+        cls,
+        path: Path | str,
+        *,
+        context: int = DEFAULT_CONTEXT,
+        gpu_layers: int = ALL_LAYERS,
+        threads: int | None = None,
+        kv_type: str = "f16",
+        flash_attention: bool | None = None,
+        whole_window: bool = False,
     ) -> Runtime:
-        """Load a GGUF with room for `context` tokens; `threads` defaults to the physical cores. Raises ModelError."""
+        """Load a GGUF with room for `context` tokens.
+
+        `threads` defaults to the physical cores; `kv_type` is one of KV_TYPES; `flash_attention` None leaves it to
+        llama.cpp, which uses it where it can; `whole_window` keeps all keys and values of windowed layers, too, so
+        that rolling back never evaluates anything anew. Raises ModelError.
+        """
         path = Path(path)
-        _check_gguf(path)
+        file = read_gguf(path)
+        warnings: list[str] = []
+        if file.architecture == "llama" and context > WINDOW:
+            context = WINDOW
+            warnings.append(
+                f"{path} was converted as a plain llama, which knows no windows: it is a CWM "
+                f"for {WINDOW:,} tokens only, so it gets no longer context. `foretrace model convert` makes an exact build."
+            )
         library = _load_library()
         with _LOADING:
             _LOG.clear()
@@ -137,7 +154,11 @@ class Runtime:
             parameters.n_batch = parameters.n_ubatch = CHUNK_TOKENS
             parameters.n_outputs_max = VERIFY_TOKENS
             parameters.n_seq_max = 1
-            parameters.swa_full = False
+            parameters.swa_full = whole_window
+            parameters.type_k = parameters.type_v = getattr(library, KV_TYPES[kv_type])
+            if flash_attention is not None:
+                switch = "ENABLED" if flash_attention else "DISABLED"
+                parameters.flash_attn_type = getattr(library, f"LLAMA_FLASH_ATTN_TYPE_{switch}")
             parameters.n_threads = parameters.n_threads_batch = threads or psutil.cpu_count(logical=False) or 1
             handle = library.llama_init_from_model(model, parameters)
             if not handle:
@@ -146,7 +167,7 @@ class Runtime:
                     f"{path} loads, but a context of {context} tokens does not fit: {_complaint()} "
                     "Ask for a smaller context."
                 )
-        return cls(library, model, handle, path)
+        return cls(library, model, handle, file, warnings)
 
     def __enter__(self) -> Runtime:
         """Use the runtime and close it at the end."""
@@ -303,18 +324,6 @@ def _complaint() -> str:
     """What llama.cpp logged first as an error (later ones only say that the load failed), with a full stop."""
     text = _LOG[0] if _LOG else "llama.cpp gives no reason"
     return f"{text.rstrip('.')}."
-
-
-def _check_gguf(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            magic = file.read(len(GGUF_MAGIC))
-    except FileNotFoundError:
-        raise ModelError(f"There is no model file {path}; give the path of a GGUF.") from None
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}); give the path of a GGUF.") from error
-    if magic != GGUF_MAGIC:
-        raise ModelError(f"{path} is not a GGUF file; give the path of a GGUF.")
 
 
 def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:

@@ -18,10 +18,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import TypeAlias, cast
 
 from debugger.trace import Event, Frame
+from quant.specials import Special
 
 UNCHANGED = ".."
 """In LOCALS: the same `repr` as in the frame right before."""
@@ -29,21 +29,6 @@ UNCHANGED = ".."
 
 class FormatError(ValueError):
     """The words do not follow CWM's format; `str()` says where they leave it."""
-
-
-class Special(str, Enum):
-    """CWM's special tokens, by piece."""
-
-    BEGIN = "<|begin_of_text|>"
-    END = "<|end_of_text|>"
-    CONTEXT = "<|trace_context_start|>"
-    FRAME = "<|frame_sep|>"
-    CALL = "<|call_sep|>"
-    LINE = "<|line_sep|>"
-    RETURN = "<|return_sep|>"
-    EXCEPTION = "<|exception_sep|>"
-    ACTION = "<|action_sep|>"
-    ARG = "<|arg_sep|>"
 
 
 Segment: TypeAlias = Special | str

@@ -23,7 +23,6 @@ from debugger.predicted.codec import (
     FrameEncoder,
     RawFrame,
     Segment,
-    Special,
     expand_locals,
     parse_locals,
     parse_value,
@@ -37,7 +36,9 @@ from debugger.predicted.prompt import MAIN_DEPTH, main_line, prompt_segments
 from debugger.predicted.writer import MAX_FRAME_TOKENS, EndlessFrameError, Writer
 from debugger.target import Target, build_context
 from debugger.trace import VALUE, Ending, Event, Frame, Outcome, Trace
-from quant.runtime import CancelledError, ContextFullError, ModelError, Runtime
+from quant.errors import CancelledError, ContextFullError
+from quant.runtime import Runtime
+from quant.specials import Special, special_ids
 
 DEFAULT_MAX_FRAMES = 1000
 PROMPT_SHARE = 0.6
@@ -45,35 +46,6 @@ PROMPT_SHARE = 0.6
 _UNWINDING = "None"
 _RAISED = "(<class '"
 """How the value of every exception frame begins."""
-_IDS_IN_CWM = {
-    Special.FRAME: 128100,
-    Special.ACTION: 128101,
-    Special.RETURN: 128102,
-    Special.CALL: 128103,
-    Special.LINE: 128104,
-    Special.EXCEPTION: 128105,
-    Special.ARG: 128106,
-    Special.CONTEXT: 128107,
-}
-"""CWM's ids, for checkpoints that still call these tokens `<|reserved_special_token_N|>`."""
-
-
-def special_ids(runtime: Runtime) -> dict[Special, int]:
-    """The ids of CWM's special tokens in a model's vocabulary. Raises ModelError if the model does not have them."""
-    ids: dict[Special, int] = {}
-    for special in Special:
-        token = runtime.vocabulary.id_of_piece(special.value)
-        if token is None and special in _IDS_IN_CWM:
-            reserved = _IDS_IN_CWM[special]
-            if runtime.vocabulary.spelling(reserved).startswith("<|reserved_special_token_"):
-                token = reserved
-        if token is None:
-            raise ModelError(
-                f"{runtime.path} does not have CWM's token {special.value}, so it cannot trace; "
-                "give a GGUF of a Code World Model."
-            )
-        ids[special] = token
-    return ids
 
 
 def predict(
@@ -140,7 +112,7 @@ class Predictor:
         """
         self._call = call
         self._constrained = constrained
-        self._specials = special_ids(runtime)
+        self._specials = special_ids(runtime.vocabulary, runtime.path)
         self._events = {self._specials[special]: event for special, event in EVENT_OF_SPECIAL.items()}
         count_tokens: Callable[[str], int] = lambda text: len(runtime.vocabulary.tokenize(text))  # noqa: E731
         context = build_context(target, call, int(runtime.context * PROMPT_SHARE), count_tokens)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 
-from debugger.predicted.codec import FrameEncoder, Segment, Special
+from debugger.predicted.codec import FrameEncoder, Segment
 from debugger.trace import Event, Frame
+from quant.specials import Special
 
 MAIN_DEF = "def main():\n"
 MAIN_DEPTH = -1

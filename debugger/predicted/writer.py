@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from debugger.predicted.grammar import State
-from quant.runtime import CancelledError, Runtime
+from quant.errors import CancelledError
+from quant.runtime import Runtime
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

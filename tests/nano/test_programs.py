@@ -5,9 +5,9 @@ import itertools
 import warnings
 from collections import Counter
 
-from debugger.predicted.codec import Special
 from debugger.trace import Ending, Event
 from nano.programs import KINDS, MAX_FRAMES, MIN_FRAMES, Program, generate, programs, run, training_segments
+from quant.specials import Special
 from tests.data import real_functions
 
 

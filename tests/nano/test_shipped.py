@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from gguf import GGUFReader
 
-from debugger.predicted.codec import Special
 from nano.evaluate import SHIPPED, Case, Tally, evaluate, generated, same
 from nano.programs import programs
 from nano.tokenizer import SegmentTokenizer, Vocabulary, build_tokenizer
 from quant.runtime import Runtime
+from quant.specials import Special
 
 FLOOR = 0.65
 """Of next frames, forced; measured well above (nano/CARD.md)."""

@@ -9,10 +9,10 @@ import llama_cpp
 import pytest
 from tokenizers import Tokenizer
 
-from debugger.predicted.codec import Special
 from nano.export import write_gguf
 from nano.programs import programs, training_segments
 from nano.tokenizer import SPECIALS, SegmentTokenizer, Vocabulary, build_tokenizer
+from quant.specials import Special
 
 ROOT = Path(__file__).parents[2]
 ODD_TEXTS = [

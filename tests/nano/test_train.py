@@ -12,9 +12,9 @@ import torch
 from tokenizers import Tokenizer
 from transformers import CwmForCausalLM
 
-from debugger.predicted.codec import Special
 from nano.tokenizer import SegmentTokenizer, Vocabulary, build_tokenizer
 from nano.train import IGNORED, Document, batches, documents, logits_and_labels, rate_at, score, tensors
+from quant.specials import Special
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from foretrace.models import bundled_path
-from quant.runtime import CHUNK_TOKENS, CancelledError, ContextFullError, ModelError, Runtime
+from quant.errors import CancelledError, ContextFullError, ModelError
+from quant.runtime import CHUNK_TOKENS, Runtime
 
 TEXT = "def f(n):\n    total = 0\n    for i in range(n):\n        total += i\n    return total\n"
 CONTEXT = 4096
@@ -124,7 +125,7 @@ def test_closing_twice_is_fine_and_using_a_closed_one_is_said():
     [
         (None, "There is no model file"),
         (b"not a model at all", "is not a GGUF file"),
-        (b"GGUF", "cannot be loaded"),
+        (b"GGUF", "cut short in its header"),
     ],
 )
 def test_a_file_that_is_no_model_is_named(tmp_path, content, sentence):
@@ -138,5 +139,5 @@ def test_a_file_that_is_no_model_is_named(tmp_path, content, sentence):
 def test_a_truncated_model_is_named(tmp_path):
     path = tmp_path / "model.gguf"
     path.write_bytes(bundled_path().read_bytes()[:2_000_000])
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match="cut short: at least"):
         Runtime.open(path)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from debugger.predicted.codec import Segment, Special, tokenize
-from quant.runtime import ContextFullError
+from debugger.predicted.codec import Segment, tokenize
+from quant.errors import ContextFullError
+from quant.specials import Special
 
 SPECIAL_IDS = {special: 256 + index for index, special in enumerate(Special)}
 

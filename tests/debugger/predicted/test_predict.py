@@ -12,13 +12,14 @@ import pytest
 
 from debugger.actual.record import record_in_process
 from debugger.flow import ModuleFlow
-from debugger.predicted.codec import Segment, Special, encode_frames
+from debugger.predicted.codec import Segment, encode_frames
 from debugger.predicted.entry import certain_entry
 from debugger.predicted.predict import Predictor, Proposal, predict, raised_value
 from debugger.predicted.prompt import main_frames, main_return
 from debugger.target import Target, find_targets
 from debugger.trace import Ending, Event, Frame, Outcome, Trace
-from quant.runtime import ModelError
+from quant.errors import ModelError
+from quant.specials import Special
 from tests.data import real_functions
 from tests.debugger.predicted.scripted import ScriptedRuntime
 
