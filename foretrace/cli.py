@@ -281,9 +281,7 @@ def model_plan(
     ] = None,
     bandwidth: Annotated[
         str | None,
-        typer.Option(
-            "--bandwidth", metavar="SPEED", help="The memory's bandwidth, as in 1008GB/s; else the one found."
-        ),
+        typer.Option("--bandwidth", metavar="SPEED", help="Its bandwidth, as in 1008GB/s; else the one found."),
     ] = None,
     context: Annotated[
         int | None, typer.Option("--context", metavar="TOKENS", min=256, help="The context it must have.")

@@ -138,7 +138,7 @@ class Runtime:
             context = WINDOW
             warnings.append(
                 f"{path} was converted as a plain llama, which knows no windows: it is a CWM "
-                f"for {WINDOW:,} tokens only, so it gets no longer context. `foretrace model convert` makes an exact build."
+                f"for {WINDOW:,} tokens only, so it gets no longer context. An exact build: foretrace model convert."
             )
         library = _load_library()
         with _LOADING:
