@@ -1,13 +1,22 @@
 """How well a GGUF traces, through the runtime and the predictor that the product uses.
 
     python -m nano.evaluate [--quick] [--set generated|mbpp|humaneval] [--programs N] [--model GGUF] [--unconstrained]
+                            [--plot FILE.svg]
 
-Prints, by kind of program: next frame exact (forced: the model is shown the real frames and asked for each next one)
-and whole trace exact (free run: it goes on from its own frames, and the outcome must be right too). A frame is exact if
-event, line, every local and the value are. The last line is the same as JSON.
+A frame is exact if event, line, every local and the value are. Measured are
+
+* the next frame, forced: the model is shown the real frames and asked for each next one;
+* the whole trace, free run: the model goes on from its own frames, and the outcome must be right too;
+* the final value, free run: the outcome alone, as benchmarks of output prediction count;
+* the first divergence: how many frames come before the first that is not exact;
+* values by type: each value that the real frame writes out because it is new or changed, forced;
+* confidence: whether values are right as often as the model's probability says (nano/calibration.py).
+
+Tables by kind of program, length of trace and type of value; the last line is the same as JSON.
 
 Generated programs are held out from training by their source (see nano.programs). MBPP and HumanEval are read from
-../shared/data beside the checkout: the first call of each function whose run ends within --max-frames frames.
+../shared/data beside the checkout: the first call of each function whose run ends within --max-frames frames; of MBPP
+only the tenth of the functions that training never sees.
 """
 
 from __future__ import annotations
@@ -19,19 +28,24 @@ import hashlib
 import io
 import itertools
 import json
+import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from debugger.actual.record import record_in_process
+from debugger.predicted.codec import same_python_frame
+from debugger.predicted.confidence import TEMPERATURE_KEY
 from debugger.predicted.predict import Predictor, Proposal, predict
 from debugger.target import Target, find_targets
-from debugger.trace import Ending, Frame, Trace
+from debugger.trace import VALUE, Ending, Frame, Trace
+from nano.calibration import Judged, calibration_error, plot
 from nano.programs import programs
 from quant.runtime import Runtime
 
@@ -54,24 +68,38 @@ class Case:
     actual: Trace
 
 
-@dataclass(slots=True)
-class Tally:
-    """Counts over cases."""
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value that the real frame writes out, and what became of it in the prediction."""
 
-    frames: int = 0
-    frames_exact: int = 0
-    traces: int = 0
-    traces_exact: int = 0
-    values_exact: int = 0
-    """Traces whose last frame was predicted exactly from the real ones before it, for the most part a value."""
+    type: str
+    right: bool
 
-    def add(self, other: Tally) -> None:
-        """Count another tally's cases too."""
-        self.frames += other.frames
-        self.frames_exact += other.frames_exact
-        self.traces += other.traces
-        self.traces_exact += other.traces_exact
-        self.values_exact += other.values_exact
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured on one case."""
+
+    kind: str
+    exact: Sequence[bool]
+    """Forced: for each frame asked for."""
+    whole: bool
+    """Free run: every frame and the outcome."""
+    final: bool
+    """Free run: the outcome."""
+    values: Sequence[Value]
+    judged: Sequence[Judged]
+    """Forced: the values that the model wrote, as sure as it was of them."""
+
+    @property
+    def length(self) -> int:
+        """Frames asked for."""
+        return len(self.exact)
+
+    @property
+    def depth(self) -> int:
+        """Frames before the first divergence."""
+        return next((index for index, exact in enumerate(self.exact) if not exact), self.length)
 
 
 def generated(count: int) -> Iterator[Case]:
@@ -113,31 +141,151 @@ def target_of(case: Case, folder: Path) -> Target:
     return find_targets(f"{path}::{called.func.id}")[0]
 
 
-def measure(runtime: Runtime, case: Case, folder: Path, constrained: bool) -> Tally:
-    """One case, forced and then, where no frame was wrong, run freely (before a wrong frame both are the same)."""
+def measure(runtime: Runtime, case: Case, folder: Path, constrained: bool = True) -> Measured:
+    """One case, forced and free."""
     target = target_of(case, folder)
-    predictor = Predictor(runtime, target, case.call, constrained=constrained)
+    predictor = Predictor(runtime, target, case.call, constrained=constrained, temperature=1.0)
+    given = len(predictor.frames)  # a first frame that the call spells out is no prediction
     exact: list[bool] = []
-    for frame in case.actual.frames[len(predictor.frames) :]:  # a first frame that the call spells out is no prediction
+    values: list[Value] = []
+    judged: list[Judged] = []
+    last_of_frame: dict[int, Frame] = {}
+    for index, frame in enumerate(case.actual.frames):
+        previous = case.actual.frames[index - 1] if index else None
+        known = last_of_frame.get(frame.depth) if same_python_frame(previous, frame) else None
+        if frame.value is None:
+            last_of_frame[frame.depth] = frame
+        if index < given:
+            continue
         proposal = predictor.propose()
-        exact.append(isinstance(proposal, Proposal) and same(proposal.frame, frame))
+        proposed = proposal.frame if isinstance(proposal, Proposal) else None
+        exact.append(proposed is not None and same(proposed, frame))
+        values += list(_judge_values(frame, proposed, known.locals if known else {}))
+        if proposed is not None:
+            judged += [
+                Judged(sure, (proposed.value if name == VALUE else proposed.locals.get(name)) == _value(frame, name))
+                for name, sure in proposed.confidence.items()
+            ]
         predictor.force(frame)
-    whole = False
-    if all(exact):
-        free = predict(runtime, target, case.call, max_frames=len(case.actual.frames) + 10, constrained=constrained)
-        whole = len(free.frames) == len(case.actual.frames) and all(map(same, free.frames, case.actual.frames))
-        whole = whole and free.outcome.ending is case.actual.outcome.ending
-        whole = whole and free.outcome.value == case.actual.outcome.value
-    return Tally(len(exact), sum(exact), 1, whole, exact[-1])
+    free = predict(runtime, target, case.call, max_frames=len(case.actual.frames) + 10, constrained=constrained)
+    final = free.outcome.ending is case.actual.outcome.ending and free.outcome.value == case.actual.outcome.value
+    whole = final and len(free.frames) == len(case.actual.frames) and all(map(same, free.frames, case.actual.frames))
+    return Measured(case.kind, exact, whole, final, values, judged)
 
 
-def evaluate(runtime: Runtime, cases: Iterator[Case], constrained: bool = True) -> dict[str, Tally]:
-    """Tallies by kind."""
-    tallies: dict[str, Tally] = {}
+def _judge_values(actual: Frame, proposed: Frame | None, known: Mapping[str, str]) -> Iterator[Value]:
+    """The values that a real frame does not share with the one before."""
+    if actual.value is not None:
+        yield Value(type_of(actual.value), proposed is not None and proposed.value == actual.value)
+    for name, value in actual.locals.items():
+        if known.get(name) != value:
+            yield Value(type_of(value), proposed is not None and proposed.locals.get(name) == value)
+
+
+def _value(frame: Frame, name: str) -> str | None:
+    return frame.value if name == VALUE else frame.locals.get(name)
+
+
+def type_of(value: str) -> str:
+    """The type that a `repr` shows; 'other' for what is no literal."""
+    try:
+        return type(ast.literal_eval(value)).__name__
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return "exception" if value.startswith("(<class '") else "other"
+
+
+def length_class(measured: Measured) -> str:
+    """How long the trace is."""
+    for limit in (8, 16, 32, 64):
+        if measured.length <= limit:
+            return f"up to {limit:2} frames"
+    return "longer"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Shares over some cases."""
+
+    traces: int
+    frames: int
+    next_frame_exact: float
+    whole_trace_exact: float
+    final_value_exact: float
+    first_divergence: float
+    """The median of the frames before it."""
+
+    @classmethod
+    def of(cls, cases: Sequence[Measured]) -> Summary:
+        """Sum up; there must be at least one frame."""
+        exact = [each for case in cases for each in case.exact]
+        return cls(
+            len(cases),
+            len(exact),
+            sum(exact) / len(exact),
+            sum(case.whole for case in cases) / len(cases),
+            sum(case.final for case in cases) / len(cases),
+            statistics.median(case.depth for case in cases),
+        )
+
+
+def by(cases: Iterable[Measured], key: Callable[[Measured], str]) -> dict[str, Summary]:
+    """A summary for each group of cases."""
+    groups: dict[str, list[Measured]] = {}
+    for case in cases:
+        groups.setdefault(key(case), []).append(case)
+    return {name: Summary.of(group) for name, group in sorted(groups.items()) if any(case.exact for case in group)}
+
+
+def values_by_type(cases: Iterable[Measured]) -> dict[str, tuple[int, float]]:
+    """For each type how many values were asked for, and the share that is right."""
+    groups: dict[str, list[bool]] = {}
+    for value in (value for case in cases for value in case.values):
+        groups.setdefault(value.type, []).append(value.right)
+    ranked = sorted(groups.items(), key=lambda item: -len(item[1]))
+    return {name: (len(rights), sum(rights) / len(rights)) for name, rights in ranked}
+
+
+def evaluate(runtime: Runtime, cases: Iterable[Case], constrained: bool = True) -> list[Measured]:
+    """Measure each case."""
     with tempfile.TemporaryDirectory() as folder:
-        for case in cases:
-            tallies.setdefault(case.kind, Tally()).add(measure(runtime, case, Path(folder), constrained))
-    return tallies
+        return [measure(runtime, case, Path(folder), constrained) for case in cases]
+
+
+def print_tables(measured: Sequence[Measured]) -> None:
+    """Print what was found, for people."""
+    console = Console()
+    table = Table("", "traces", "frames", "next frame", "whole trace", "final value", "first divergence after")
+    for grouped in (by(measured, lambda case: case.kind), by(measured, length_class), by(measured, lambda _: "all")):
+        for name, summary in grouped.items():
+            table.add_row(
+                name,
+                str(summary.traces),
+                str(summary.frames),
+                f"{summary.next_frame_exact:.1%}",
+                f"{summary.whole_trace_exact:.1%}",
+                f"{summary.final_value_exact:.1%}",
+                f"{summary.first_divergence:g}",
+            )
+        table.add_section()
+    console.print(table)
+    types = Table("type of value", "asked for", "right")
+    for name, (count, share) in values_by_type(measured).items():
+        types.add_row(name, str(count), f"{share:.1%}")
+    console.print(types)
+
+
+def to_json(measured: Sequence[Measured], temperature: float) -> dict[str, Any]:
+    """The same for machines."""
+    judged = [each for case in measured for each in case.judged]
+    return {
+        **asdict(Summary.of(measured)),
+        "calibration_error": calibration_error(judged, temperature),
+        "calibration_error_uncalibrated": calibration_error(judged),
+        "confidence_temperature": temperature,
+        "by_kind": {name: asdict(summary) for name, summary in by(measured, lambda case: case.kind).items()},
+        "by_length": {name: asdict(summary) for name, summary in by(measured, length_class).items()},
+        "values": {name: {"count": n, "right": share} for name, (n, share) in values_by_type(measured).items()},
+    }
 
 
 def main() -> None:
@@ -149,35 +297,28 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--max-frames", type=int, default=60, help="longest real run of mbpp and humaneval")
     parser.add_argument("--unconstrained", action="store_true", help="without the limit to possible next lines")
+    parser.add_argument("--plot", type=Path, help="write the reliability diagram here (.svg or .png)")
     options = parser.parse_args()
     count = options.programs or (QUICK if options.quick else FULL)
     cases = generated(count) if options.set == "generated" else real_functions(options.set, count, options.max_frames)
 
     start = time.monotonic()
     with Runtime.open(options.model, context=CONTEXT) as runtime:
-        tallies = evaluate(runtime, cases, not options.unconstrained)
-    total = Tally()
-    table = Table("kind", "programs", "frames", "next frame exact", "whole trace exact")
-    for kind, tally in sorted(tallies.items()):
-        total.add(tally)
-        table.add_row(kind, str(tally.traces), str(tally.frames), f"{tally.frames_exact / tally.frames:.1%}",
-                      f"{tally.traces_exact / tally.traces:.1%}")  # fmt: skip
-    table.add_section()
-    table.add_row("all", str(total.traces), str(total.frames), f"{total.frames_exact / total.frames:.1%}",
-                  f"{total.traces_exact / total.traces:.1%}")  # fmt: skip
-    Console().print(table)
+        measured = evaluate(runtime, cases, not options.unconstrained)
+        temperature = float(runtime.metadata(TEMPERATURE_KEY) or 1.0)
+    print_tables(measured)
+    if options.plot:
+        judged = [each for case in measured for each in case.judged]
+        plot(options.plot, judged, temperature, f"{options.model.name} on {options.set}")
     result = {
         "set": options.set,
         "model": options.model.name,
         "sha256": hashlib.sha256(options.model.read_bytes()).hexdigest()[:16],
         "constrained": not options.unconstrained,
-        "next_frame_exact": round(total.frames_exact / total.frames, 4),
-        "whole_trace_exact": round(total.traces_exact / total.traces, 4),
-        **asdict(total),
-        "by_kind": {kind: asdict(tally) for kind, tally in sorted(tallies.items())},
+        **to_json(measured, temperature),
         "seconds": round(time.monotonic() - start, 1),
     }
-    print(json.dumps(result))
+    print(json.dumps(result, default=str))
 
 
 if __name__ == "__main__":

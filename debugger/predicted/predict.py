@@ -29,6 +29,7 @@ from debugger.predicted.codec import (
     same_python_frame,
     tokenize,
 )
+from debugger.predicted.confidence import TEMPERATURE_KEY, calibrated
 from debugger.predicted.entry import certain_entry
 from debugger.predicted.grammar import LocalsGrammar, ValueGrammar
 from debugger.predicted.position import Position, Step
@@ -103,15 +104,18 @@ class Predictor:
         call: str,
         *,
         constrained: bool = True,
+        temperature: float | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         """Feed the program and the call to the model.
 
         Where the call's own text says all there is to its first frame, that frame is given: `frames` then starts with
-        it. Raises ModelError, TargetError, CancelledError.
+        it. `temperature` calibrates the confidence of values; None takes the model's own. Raises ModelError,
+        TargetError, CancelledError.
         """
         self._call = call
         self._constrained = constrained
+        self._temperature = temperature or float(runtime.metadata(TEMPERATURE_KEY) or 1.0)
         self._specials = special_ids(runtime.vocabulary, runtime.path)
         self._events = {self._specials[special]: event for special, event in EVENT_OF_SPECIAL.items()}
         count_tokens: Callable[[str], int] = lambda text: len(runtime.vocabulary.tokenize(text))  # noqa: E731
@@ -268,7 +272,7 @@ class Predictor:
         return parse_value(self._write(grammar, confidence)), confidence
 
     def _write(self, grammar: LocalsGrammar | ValueGrammar, confidence: dict[str, float]) -> str:
-        """Write a text that the grammar accepts; note the model's probability of each value in it."""
+        """Write a text that the grammar accepts; note how likely each value in it is right."""
         state = grammar.start
         logs: dict[str, float] = {}
         text = ""
@@ -280,7 +284,7 @@ class Predictor:
             if writing.in_value:
                 name = json.loads(f'"{writing.names[-1]}"') if writing.names else VALUE
                 logs[name] = logs.get(name, 0.0) + log
-        confidence.update({name: math.exp(log) for name, log in logs.items()})
+        confidence.update({name: calibrated(math.exp(log), self._temperature) for name, log in logs.items()})
         return text
 
     def _outcome_of_main(self, event: Event, value: str) -> Outcome:

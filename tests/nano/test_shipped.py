@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from gguf import GGUFReader
 
-from nano.evaluate import SHIPPED, Case, Tally, evaluate, generated, same
+from nano.evaluate import SHIPPED, Case, Summary, evaluate, generated, same, to_json
 from nano.programs import programs
 from nano.tokenizer import SegmentTokenizer, Vocabulary, build_tokenizer
 from quant.runtime import Runtime
@@ -14,13 +14,6 @@ from quant.specials import Special
 
 FLOOR = 0.65
 """Of next frames, forced; measured well above (nano/CARD.md)."""
-
-
-def total(tallies: dict[str, Tally]) -> Tally:
-    whole = Tally()
-    for tally in tallies.values():
-        whole.add(tally)
-    return whole
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +43,16 @@ def test_the_shipped_model_has_nanos_tokenizer(runtime: Runtime, vocabulary: Voc
 
 def test_the_shipped_model_traces_held_out_programs(runtime: Runtime):
     short = (case for case in generated(60) if len(case.actual.frames) <= 14)
-    whole = total(evaluate(runtime, itertools.islice(short, 25)))
+    measured = evaluate(runtime, itertools.islice(short, 25))
+    whole = Summary.of(measured)
     assert whole.traces == 25 and whole.frames > 100
-    assert whole.frames_exact / whole.frames >= FLOOR
-    assert whole.traces_exact >= 1
+    assert whole.next_frame_exact >= FLOOR
+    assert 0 < whole.whole_trace_exact <= whole.final_value_exact
+    assert whole.first_divergence >= 1
+    found = to_json(measured, 1.0)
+    assert sum(each["count"] for each in found["values"].values()) > 100
+    assert found["values"]["int"]["right"] > 0.5
+    assert 0 < found["calibration_error"] < 0.3
 
 
 def test_a_wrong_value_is_not_exact():
@@ -71,5 +70,5 @@ def test_a_run_that_never_happened_is_not_found_exact(runtime: Runtime):
         last = case.actual.frames[-1]
         other = replace(last, value=f"{last.value} and more")
         changed.append(replace(case, actual=replace(case.actual, frames=(*case.actual.frames[:-1], other))))
-    whole = total(evaluate(runtime, iter(changed)))
-    assert whole.traces == 4 and whole.values_exact == whole.traces_exact == 0
+    whole = Summary.of(evaluate(runtime, changed))
+    assert whole.traces == 4 and whole.whole_trace_exact == 0

@@ -47,6 +47,9 @@ class ScriptedRuntime:
         self._script = tokenize(script, self.vocabulary.tokenize, SPECIAL_IDS)
         self._start = 0
 
+    def metadata(self, key: str) -> str | None:
+        return None
+
     def prefill(self, tokens: Sequence[int], cancelled: Callable[[], bool] = lambda: False) -> np.ndarray:
         self.tokens = []
         # The program, which the script leaves out, ends with the first frame separator.
