@@ -12,6 +12,8 @@ class Format(str, Enum):
     JSON = "json"
     SARIF = "sarif"
     JUNIT = "junit"
+    CWM = "cwm"
+    """Real runs in the words of a Code World Model, to calibrate and measure its builds with."""
 
 
 class Mode(Enum):

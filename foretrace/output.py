@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import foretrace
-from debugger.report import Report, Result, print_result, print_summary, to_json, to_junit, to_sarif
+from debugger.report import Report, Result, print_result, print_summary, to_cwm, to_json, to_junit, to_sarif
 from debugger.report.text import print_sources
 from foretrace.options import Format
 from foretrace.session import UsageError
@@ -62,6 +62,10 @@ class Writer:
                 text = json.dumps(to_sarif(report, foretrace.__version__), indent=1, ensure_ascii=False) + "\n"
             case Format.JUNIT:
                 text = to_junit(report)
+            case Format.CWM:
+                text, left_out = to_cwm(report)
+                for sentence in left_out:
+                    print(f"foretrace: {sentence}", file=sys.stderr)
         if self._output is not None:
             write_atomically(self._output, text)
         else:

@@ -1,46 +1,62 @@
-"""Small, typed, terminating Python programs with a call, and their runs as CWM's text: what nano learns from.
+"""Typed, terminating Python programs with a call, and their runs as CWM's text: what nano learns from.
 
-Deterministic by seed, without repeats, split by program: a program's source decides whether it is held out.
+Deterministic by seed, without repeats, split by program: a program's source decides whether it is held out, for real
+functions the source that they had before anything was changed.
 
-    python -m nano.programs [COUNT] [SEED]      print programs with the text of their runs, and how kinds are shared
+    python -m nano.programs [COUNT] [SEED]      print programs with the text of their runs
+    python -m nano.programs --stats COUNT       what programs are like: kinds, lengths, values
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
+import json
 import re
+import signal
+import statistics
 import sys
+import time
+import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import FrameType
 
 from debugger.actual.record import record_in_process
 from debugger.predicted.codec import FrameEncoder, Segment, text_of
-from debugger.predicted.prompt import MAIN_DEPTH, main_line, main_return, prompt_segments
-from debugger.trace import Ending, Event, Frame, Trace
+from debugger.predicted.prompt import ending_frames, prompt_segments
+from debugger.trace import Ending, Event, Trace
 from nano.chooser import Chooser
 from nano.composed import composed, with_helper
-from nano.idioms import IDIOMS
+from nano.mutate import with_bug
+from nano.real import forbidden, is_held_out, mbpp, stdlib, variant
+from nano.style import styled
+from nano.template import templates
 from quant.specials import Special
 
-MIN_FRAMES, MAX_FRAMES = 3, 45
-LONGEST_VALUE = 80
+MIN_FRAMES, MAX_FRAMES = 3, 200
+LONGEST_VALUE = 200
+SECONDS = 2.0
+"""A run that takes longer is not learned from."""
 HELD_OUT_SHARE = 20
 """One source in this many is held out."""
+BUGS = 0.12
+"""The share of generated programs with something wrong."""
 
-KINDS = {
-    "composed arithmetic": 11, "composed branches": 9, "composed loops": 14, "composed lists": 8, "composed strings": 6,
-    "composed helper": 7, "count": 6, "sum": 7, "product": 3, "search": 8, "strings": 6, "lists": 7, "while": 7,
-    "branches": 6, "primes": 2, "recursion": 6, "dicts": 5, "calls": 3, "exceptions": 5, "comprehensions": 3,
-    "generators": 1, "classes": 2,
+GENERATED = {
+    "composed arithmetic": 7, "composed branches": 5, "composed loops": 9, "composed lists": 6, "composed strings": 4,
+    "composed helper": 5, "branches": 6, "classes": 6, "comprehensions": 5, "counting": 7, "dicts": 7, "exceptions": 6,
+    "functions": 7, "generators": 4, "libraries": 5, "lists": 8, "loops": 9, "matrices": 4, "recursion": 6,
+    "searching": 7, "sets and tuples": 4, "sorting": 6, "stacks and queues": 4, "strings": 10, "sums": 7,
 }  # fmt: skip
+REAL = {"mbpp": 34, "stdlib": 7}
+KINDS = GENERATED | REAL
 """Kind to its share."""
 
-_LONG_NUMBER = re.compile(r"\d{5,}|\d\.\d{6,}")
-_DOCSTRINGS = ("Return the result.", "Compute the answer.", "Do the work.", "A small example.",
-               "Return what is asked for.", "Work it out step by step.", "Check the input.", "Helper.",
-               "Find it.", "Count them.")  # fmt: skip
-_COMMENTS = ("start", "keep going", "check", "update", "done", "next", "base case", "edge case", "add it", "TODO")
+_LONG_NUMBER = re.compile(r"\d{8,}|\d\.\d{6,}")
+_VARIES = re.compile(r"\b(random|time|uuid|id|input|open|exit|setrecursionlimit|threading|psutil)\b *[(.]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,86 +66,126 @@ class Program:
     kind: str
     source: str
     call: str
+    origin: str = ""
+    """Of a real function: its module as it was."""
 
     @property
     def held_out(self) -> bool:
         """Whether this program is kept from training. Arguments do not matter: all calls of one source go together."""
-        digest = hashlib.blake2b(self.source.encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big") % HELD_OUT_SHARE == 0
+        return is_held_out(self.origin) if self.origin else _digest(self.source) % HELD_OUT_SHARE == 0
 
 
-def generate(seed: int) -> Program:
-    """The program of `seed`; it may turn out to be unfit (`run` says)."""
+def _digest(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def generate(seed: int, held_out: bool = False, kinds: Mapping[str, int] = KINDS) -> Program:
+    """The program of `seed`; it may turn out to be unfit (`run` says), or to belong to the other side of the split.
+
+    `held_out` chooses among real functions only. Raises SyntaxError where a bug left no program.
+    """
     choose = Chooser(seed)
-    kind = choose.random.choices(list(KINDS), list(KINDS.values()))[0]
-    if kind == "composed helper":
+    weights = {kind: share for kind, share in kinds.items() if kind != "mbpp" or mbpp(held_out)}
+    kind = choose.random.choices(list(weights), list(weights.values()))[0]
+    origin = ""
+    if kind in REAL:
+        source, call, origin = variant(choose, (mbpp if kind == "mbpp" else stdlib)(held_out))
+    elif kind == "composed helper":
         source, call = with_helper(choose)
     elif kind.startswith("composed "):
         source, call = composed(choose, kind.removeprefix("composed "))
     else:
-        source, call = choose.of(IDIOMS[kind])(choose)
-    return Program(kind, decorate(choose, source, call), call)
+        source, call = choose.of(templates()[kind]).fill(choose)
+    if not origin and choose.chance(BUGS):
+        source = with_bug(choose, source) or source
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compile(source, "<program>", "exec", dont_inherit=True)
+
+    def result(call: str) -> str | None:
+        trace = _recorded(source, call)
+        return trace.outcome.value if trace is not None and trace.outcome.ending is Ending.RETURNED else None
+
+    styled_source = source if origin else styled(choose, source, call, result)
+    return Program(kind, styled_source, call, origin)
 
 
-def decorate(choose: Chooser, source: str, call: str) -> str:
-    """The source with the docstrings and comments that people leave."""
-    lines = source.rstrip("\n").split("\n")
-    if choose.chance(0.15):
-        first = choose.of([index for index, line in enumerate(lines) if line.lstrip().startswith("def ")])
-        indent = lines[first][: len(lines[first]) - len(lines[first].lstrip())] + "    "
-        lines.insert(first + 1, f'{indent}"""{choose.of(_DOCSTRINGS)}"""')
-    if choose.chance(0.08):
-        index = choose.between(0, len(lines) - 1)
-        if lines[index]:
-            lines[index] += f"  # {choose.of(_COMMENTS)}"
-    if choose.chance(0.06):
-        lines.insert(0, choose.pick(f"# foretrace: {call}", f"# {choose.of(_COMMENTS)}"))
-    return "\n".join(lines) + "\n"
+class _TooSlow(BaseException):
+    """Ends a run that takes too long."""
+
+
+def _recorded(source: str, call: str) -> Trace | None:
+    """The trace of a call, at most `MAX_FRAMES` of it, or None where the module itself fails or it takes too long."""
+
+    def give_up(_number: int, _frame: FrameType | None) -> None:
+        raise _TooSlow
+
+    handler = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trace = record_in_process(source, call, MAX_FRAMES)
+    except (Exception, _TooSlow):
+        return None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    return None if "_TooSlow" in (trace.outcome.value or "") else trace
 
 
 def run(program: Program) -> Trace | None:
     """The program's trace, or None where it does not end in time or its values are not what nano should learn from."""
-    trace = record_in_process(program.source, program.call, MAX_FRAMES)
-    if trace.outcome.ending not in (Ending.RETURNED, Ending.RAISED) or len(trace.frames) < MIN_FRAMES:
+    if program.origin and _VARIES.search(program.origin):
         return None
-    if trace.outcome.ending is Ending.RAISED and program.kind.startswith("composed"):
+    trace = _recorded(program.source, program.call)
+    if trace is None or trace.outcome.ending not in (Ending.RETURNED, Ending.RAISED):
+        return None
+    if not MIN_FRAMES <= len(trace.frames) <= MAX_FRAMES:
+        return None
+    # Of what cannot be learned, but has to be met, some is kept: real functions that raise, long numbers.
+    seldom = _digest(program.source + program.call) % 8 == 0
+    if program.origin and trace.outcome.ending is Ending.RAISED and not seldom:
         return None
     for frame in trace.frames:
         for text in (*frame.locals.values(), frame.value or ""):
-            if frame.event is not Event.EXCEPTION and (len(text) > LONGEST_VALUE or _LONG_NUMBER.search(text)):
+            if frame.event is not Event.EXCEPTION and (
+                len(text) > LONGEST_VALUE or (not seldom and _LONG_NUMBER.search(text))
+            ):
                 return None
     return trace
 
 
-def programs(first_seed: int, held_out: bool) -> Iterator[tuple[Program, Trace]]:
+def programs(first_seed: int, held_out: bool, kinds: Mapping[str, int] = KINDS) -> Iterator[tuple[Program, Trace]]:
     """Fit programs of one side of the split with their traces, in the order of seeds from `first_seed`, no repeats."""
-    seen: set[bytes] = set()
+    seen: set[int] = set()
     seed = first_seed
     while True:
-        program = generate(seed)
+        found = program_of(seed, held_out, kinds, seen)
         seed += 1
-        if program.held_out is not held_out:
-            continue
-        key = hashlib.blake2b(f"{program.source}\0{program.call}".encode(), digest_size=8).digest()
-        if key in seen:
-            continue
-        seen.add(key)
-        trace = run(program)
-        if trace is not None:
-            yield program, trace
+        if found is not None:
+            yield found
 
 
-def ending_frames(call: str, trace: Trace) -> list[Frame]:
-    """The frames of `main` behind the call's: it hands on the value, or the exception passes through it."""
-    last = trace.frames[-1]
-    if trace.outcome.ending is Ending.RETURNED:
-        return [main_return(call, last.value or "None")]
-    raised = next(frame for frame in reversed(trace.frames) if frame.event is Event.EXCEPTION)
-    line = main_line(call)
-    return [
-        Frame(Event.EXCEPTION, 0, line, value=raised.value, function="main", depth=MAIN_DEPTH),
-        Frame(Event.RETURN, 0, line, value="None", function="main", depth=MAIN_DEPTH),
-    ]
+def program_of(seed: int, held_out: bool, kinds: Mapping[str, int], seen: set[int]) -> tuple[Program, Trace] | None:
+    """The program of a seed with its trace, if it is fit, of this side of the split and not yet in `seen`."""
+    try:
+        program = generate(seed, held_out, kinds)
+    except SyntaxError:
+        return None
+    key = program_key(program)
+    if program.held_out is not held_out or key in seen:
+        return None
+    seen.add(key)
+    if forbidden(program.source, program.call, held_out):
+        return None
+    trace = run(program)
+    return None if trace is None else (program, trace)
+
+
+def program_key(program: Program) -> int:
+    """What repeats are told by."""
+    return _digest(f"{program.source}\0{program.call}")
 
 
 def training_segments(source: str, call: str, trace: Trace) -> tuple[list[Segment], list[Segment]]:
@@ -142,19 +198,68 @@ def training_segments(source: str, call: str, trace: Trace) -> tuple[list[Segmen
     return prompt, [*frames, Special.END]
 
 
+def value_type(text: str) -> str:
+    """The type of a value as its repr shows it."""
+    patterns = {
+        "bool": r"True|False", "None": "None", "int": r"-?\d+", "float": r"-?(\d+\.\d.*|\d+e.*|inf|nan)",
+        "str": r"['\"].*", "bytes": r"b['\"].*", "list": r"\[.*", "tuple": r"\(.*",
+        "dict": r"\{\}|\{('[^']*'|\"[^\"]*\"|\(.*?\)|[^:'\"]*):.*", "set": r"\{.*|set\(\)",
+    }  # fmt: skip
+    return next((name for name, pattern in patterns.items() if re.fullmatch(pattern, text, re.DOTALL)), "object")
+
+
+def show_statistics(count: int, seed: int) -> None:
+    """Print what `count` programs are like; the last line is the same as JSON."""
+    kinds: Counter[str] = Counter()
+    types: Counter[str] = Counter()
+    lengths: list[int] = []
+    sizes: list[int] = []
+    sources: set[str] = set()
+    raised = caught = 0
+    start = time.process_time()
+    for _, (program, trace) in zip(range(count), programs(seed, held_out=False), strict=False):
+        kinds[program.kind] += 1
+        sources.add(program.source)
+        lengths.append(len(trace.frames))
+        prompt, rest = training_segments(program.source, program.call, trace)
+        sizes.append(len(text_of(prompt + rest)))
+        raised += trace.outcome.ending is Ending.RAISED
+        caught += trace.outcome.ending is Ending.RETURNED and any(f.event is Event.EXCEPTION for f in trace.frames)
+        for frame in trace.frames:
+            types.update(map(value_type, (*frame.locals.values(), *([frame.value] if frame.value else []))))
+    seconds = time.process_time() - start
+
+    def quantiles(values: list[int]) -> dict[str, int]:
+        cuts = statistics.quantiles(values, n=100)
+        return {f"{share}%": round(cuts[share - 1]) for share in (5, 25, 50, 75, 90, 95, 99)}
+
+    whole = sum(types.values())
+    result = {
+        "programs": count,
+        "unique_sources": len(sources),
+        "raise": round(raised / count, 4),
+        "raise_and_catch": round(caught / count, 4),
+        "frames": quantiles(lengths),
+        "characters": quantiles(sizes),
+        "kinds": {kind: round(number / count, 4) for kind, number in kinds.most_common()},
+        "value_types": {kind: round(number / whole, 4) for kind, number in types.most_common()},
+        "programs_per_second": round(count / seconds),
+    }
+    for key, value in result.items():
+        print(f"{key:20} {value}")
+    print(json.dumps(result))
+
+
 def main() -> None:
     """Show programs."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    stream = programs(int(sys.argv[2]) if len(sys.argv) > 2 else 0, held_out=False)
-    kinds: Counter[str] = Counter()
-    frames = 0
-    for index, (program, trace) in zip(range(count), stream, strict=False):
-        kinds[program.kind] += 1
-        frames += len(trace.frames)
-        if index < 20:
-            prompt, rest = training_segments(program.source, program.call, trace)
-            print(text_of(prompt) + text_of(rest), end="\n\n")
-    print(f"{count} programs, {frames / count:.1f} frames each, by kind: {dict(kinds.most_common())}")
+    numbers = [int(word) for word in sys.argv[1:] if word != "--stats"]
+    count, seed = (*numbers, *(3, 0)[len(numbers) :])
+    if "--stats" in sys.argv:
+        show_statistics(count, seed)
+        return
+    for _, (program, trace) in zip(range(count), programs(seed, held_out=False), strict=False):
+        prompt, rest = training_segments(program.source, program.call, trace)
+        print(f"--- {program.kind}\n{text_of(prompt)}{text_of(rest)}\n")
 
 
 if __name__ == "__main__":

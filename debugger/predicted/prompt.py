@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from debugger.predicted.codec import FrameEncoder, Segment
-from debugger.trace import Event, Frame
+from debugger.trace import Ending, Event, Frame, Trace
 from quant.specials import Special
 
 MAIN_DEF = "def main():\n"
@@ -34,8 +34,21 @@ def main_frames(call: str) -> list[Frame]:
 
 
 def main_return(call: str, value: str) -> Frame:
-    """The frame with which `main` hands on what the call returned; needed for training text only."""
+    """The frame with which `main` hands on what the call returned; needed where a whole trace is written."""
     return Frame(Event.RETURN, 0, main_line(call), value=value, function="main", depth=MAIN_DEPTH)
+
+
+def ending_frames(call: str, trace: Trace) -> list[Frame]:
+    """The frames of `main` behind the call's: it hands on the value, or the exception passes through it."""
+    last = trace.frames[-1]
+    if trace.outcome.ending is Ending.RETURNED:
+        return [main_return(call, last.value or "None")]
+    raised = next(frame for frame in reversed(trace.frames) if frame.event is Event.EXCEPTION)
+    line = main_line(call)
+    return [
+        Frame(Event.EXCEPTION, 0, line, value=raised.value, function="main", depth=MAIN_DEPTH),
+        Frame(Event.RETURN, 0, line, value="None", function="main", depth=MAIN_DEPTH),
+    ]
 
 
 def prompt_segments(source: str, call: str, encoder: FrameEncoder) -> list[Segment]:
