@@ -6,6 +6,7 @@ Layout of the file: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from collections.abc import Mapping
@@ -23,7 +24,13 @@ VERSIONS = (2, 3)
 """The versions of the file format that llama.cpp reads; version 1 counts with other numbers."""
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_LENGTH = struct.Struct("<Q")
 _DEFAULT_ALIGNMENT = 32
+_MOST_ENTRIES = 2**16
+_MOST_ITEMS = 2**22
+"""Of one array; the largest vocabularies have 2**18 pieces and 2**19 merges."""
+_MOST_DIMENSIONS = 4
+"""GGML_MAX_DIMS of ggml.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +77,7 @@ class GgufFile:
     @cached_property
     def weights(self) -> int:
         """How many numbers the tensors hold."""
-        total = 0
-        for tensor in self.tensors:
-            count = 1
-            for length in tensor.shape:
-                count *= length
-            total += count
-        return total
+        return sum(math.prod(tensor.shape) for tensor in self.tensors)
 
     @property
     def bits_per_weight(self) -> float:
@@ -85,21 +86,24 @@ class GgufFile:
 
 
 def read_gguf(path: Path) -> GgufFile:
-    """Read the head of a GGUF. Raises ModelError where the file is none, of another version, or cut short."""
+    """Read the head of a GGUF. Raises ModelError where the file is none, of another version, damaged or cut short."""
     try:
         with path.open("rb") as file:
             magic = file.read(len(MAGIC))
             if magic != MAGIC:
-                raise ModelError(f"{path} is not a GGUF file; give the path of a GGUF.")
+                what = "is not a GGUF file" if magic else "is empty"
+                raise ModelError(f"{path} {what}; give the path of a GGUF.")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _parse(path, data)
     except FileNotFoundError:
         raise ModelError(f"There is no model file {path}; give the path of a GGUF.") from None
+    except IsADirectoryError:
+        raise ModelError(f"{path} is a folder; give the path of a GGUF.") from None
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}); give the path of a GGUF.") from error
     except (struct.error, IndexError):
         raise ModelError(f"{path} is cut short in its header; download or build it again.") from None
-    except (KeyError, ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ModelError(f"{path} has a header that cannot be read ({error}); download or build it again.") from None
 
 
@@ -114,23 +118,25 @@ def _parse(path: Path, data: mmap.mmap) -> GgufFile:
         )
     tensor_count, entry_count = cursor.number("Q"), cursor.number("Q")
     metadata: dict[str, Any] = {}
-    for _ in range(entry_count):
+    for _ in range(_plausible(entry_count, _MOST_ENTRIES, "metadata entries")):
         key = cursor.string()
+        if key in metadata:
+            raise ValueError(f"{key} is there twice")
         metadata[key] = cursor.value(cursor.number("I"))
     described: list[tuple[str, tuple[int, ...], GGMLQuantizationType, int]] = []
-    for _ in range(tensor_count):
+    for _ in range(_plausible(tensor_count, _MOST_ENTRIES, "tensors")):
         name = cursor.string()
-        shape = tuple(cursor.number("Q") for _ in range(cursor.number("I")))
+        dimensions = _plausible(cursor.number("I"), _MOST_DIMENSIONS, f"dimensions of {name}")
+        shape = tuple(cursor.number("Q") for _ in range(dimensions))
         described.append((name, shape[::-1], GGMLQuantizationType(cursor.number("I")), cursor.number("Q")))
-    alignment = int(metadata.get("general.alignment", _DEFAULT_ALIGNMENT))
+    alignment = metadata.get("general.alignment", _DEFAULT_ALIGNMENT)
+    if not isinstance(alignment, int) or alignment < 1:
+        raise ValueError(f"an alignment of {alignment}")
     start = -(-cursor.position // alignment) * alignment
     tensors: list[TensorInfo] = []
     for name, shape, kind, offset in described:
         block, block_bytes = GGML_QUANT_SIZES[kind]
-        count = 1
-        for length in shape:
-            count *= length
-        size = count // block * block_bytes
+        size = math.prod(shape) // block * block_bytes
         if start + offset + size > len(data):
             missing = start + offset + size - len(data)
             raise ModelError(
@@ -140,8 +146,15 @@ def _parse(path: Path, data: mmap.mmap) -> GgufFile:
     return GgufFile(path, version, metadata, tuple(tensors), len(data))
 
 
+def _plausible(count: int, most: int, what: str) -> int:
+    """The count, where it can be meant: a damaged one would keep us reading through gigabytes of weights."""
+    if count > most:
+        raise ValueError(f"{count} {what}")
+    return count
+
+
 class _Cursor:
-    """Reads one value after another."""
+    """Reads one value after another. Raises struct.error or IndexError at the end, ValueError for what cannot be."""
 
     def __init__(self, data: mmap.mmap, position: int) -> None:
         self._data = data
@@ -154,24 +167,38 @@ class _Cursor:
         return found
 
     def string(self) -> str:
-        length = self.number("Q")
-        start, end = self.position, self.position + length
-        if end > len(self._data):
-            raise IndexError
-        self.position = end
-        return self._data[start:end].decode(errors="replace")
+        return self._strings(1)[0]
 
     def value(self, kind: int) -> Any:
         if kind == _STRING:
             return self.string()
         if kind != _ARRAY:
-            return self.number(_SCALARS[kind])
-        item, count = self.number("I"), self.number("Q")
+            return self.number(_scalar(kind))
+        item, count = self.number("I"), _plausible(self.number("Q"), _MOST_ITEMS, "items in an array")
         if item == _STRING:
-            return [self.string() for _ in range(count)]
-        if item == _ARRAY:
-            raise ValueError("an array of arrays")
-        layout = struct.Struct(f"<{count}{_SCALARS[item]}")
+            return self._strings(count)
+        layout = struct.Struct(f"<{count}{_scalar(item)}")
         found = list(layout.unpack_from(self._data, self.position))
         self.position += layout.size
         return found
+
+    def _strings(self, count: int) -> list[str]:
+        # One loop without calls of our own: a vocabulary and its merges are 400,000 of them.
+        data, position, end = self._data, self.position, len(self._data)
+        length_at, found = _LENGTH.unpack_from, list[str]()
+        for _ in range(count):
+            (length,) = length_at(data, position)
+            position += _LENGTH.size
+            if length > end - position:
+                raise IndexError
+            found.append(data[position : position + length].decode(errors="replace"))
+            position += length
+        self.position = position
+        return found
+
+
+def _scalar(kind: int) -> str:
+    """How `struct` spells a kind of number."""
+    if kind not in _SCALARS:
+        raise ValueError(f"a value of the unknown kind {kind}")
+    return _SCALARS[kind]

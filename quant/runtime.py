@@ -12,14 +12,14 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import psutil
 
 from quant.errors import CancelledError, ContextFullError, ModelError
 from quant.gguf_file import GgufFile, read_gguf
-from quant.shape import WINDOW
+from quant.shape import ARCHITECTURE, WINDOW, Shape, shape_of_gguf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +33,8 @@ VERIFY_TOKENS = 128
 KV_TYPES = {"f32": "GGML_TYPE_F32", "f16": "GGML_TYPE_F16", "q8_0": "GGML_TYPE_Q8_0", "q4_0": "GGML_TYPE_Q4_0"}
 """How keys and values can be kept, and llama.cpp's names for it."""
 DEFAULT_CONTEXT = 8192
+CONTEXT_STEP = 256
+"""llama.cpp makes every context a multiple of this many tokens."""
 _SEQUENCE = 0
 
 
@@ -134,11 +136,12 @@ class Runtime:
         path = Path(path)
         file = read_gguf(path)
         warnings: list[str] = []
-        if file.architecture == "llama" and context > WINDOW:
-            context = WINDOW
+        shape = _check_head(file)
+        if file.architecture == "llama" and shape.context > WINDOW:
+            context = min(context, WINDOW)
             warnings.append(
-                f"{path} was converted as a plain llama, which knows no windows: it is a CWM "
-                f"for {WINDOW:,} tokens only, so it gets no longer context. An exact build: foretrace model convert."
+                f"{path} was converted as a plain llama, which knows no windows: it is a CWM for {WINDOW:,} tokens "
+                "only, so it gets no longer context. `foretrace model convert` makes an exact build."
             )
         library = _load_library()
         with _LOADING:
@@ -150,7 +153,8 @@ class Runtime:
                 raise ModelError(f"{path} cannot be loaded: {_complaint()} Download or build the file again.")
             trained: int = library.llama_model_n_ctx_train(model)
             parameters = library.llama_context_default_params()
-            parameters.n_ctx = min(context, trained) if trained > 0 else context
+            # In the steps of llama.cpp, which otherwise makes more room than its batches, and ends the process over it.
+            parameters.n_ctx = -(-min(context, trained) // CONTEXT_STEP) * CONTEXT_STEP
             parameters.n_batch = parameters.n_ubatch = CHUNK_TOKENS
             parameters.n_outputs_max = VERIFY_TOKENS
             parameters.n_seq_max = 1
@@ -288,6 +292,23 @@ class Runtime:
     def _logits(self, index: int) -> NDArray[np.float32]:
         pointer = self._library.llama_get_logits_ith(self._context, index)
         return np.array(np.ctypeslib.as_array(pointer, shape=(self.vocabulary.size,)), dtype=np.float32)
+
+
+def _check_head(file: GgufFile) -> Shape:
+    """The model's shape. Raises ModelError for what llama.cpp, instead of refusing it, would end the process over."""
+    shape = shape_of_gguf(file)
+    tokens: Any = file.metadata.get("tokenizer.ggml.tokens")
+    if isinstance(tokens, list) and len(set(cast("list[str]", tokens))) != len(cast("list[str]", tokens)):
+        raise ModelError(f"{file.path} has a piece twice in its vocabulary; download or build it again.")
+    epsilon = file.metadata.get(f"{file.architecture}.attention.layer_norm_rms_epsilon", 0.0)
+    if not isinstance(epsilon, float) or not 0 <= epsilon < 1:
+        raise ModelError(f"{file.path} has an impossible norm epsilon ({epsilon}); download or build it again.")
+    turned = file.metadata.get(f"{file.architecture}.rope.dimension_count", shape.head_size)
+    if file.architecture == ARCHITECTURE and turned != shape.head_size:
+        raise ModelError(
+            f"{file.path} turns {turned} of {shape.head_size} dimensions of each head, and CWM all; build it again."
+        )
+    return shape
 
 
 _LOADING = threading.Lock()

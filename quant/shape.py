@@ -15,6 +15,8 @@ WINDOW = 8192
 """Tokens that CWM's windowed layers see."""
 FULL_EVERY = 4
 """Of CWM's layers, those with an index divisible by this see everything."""
+_MOST_LAYERS = 512
+"""LLAMA_MAX_LAYERS of llama.cpp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,27 +94,30 @@ def shape_of_gguf(file: GgufFile) -> Shape:
     """The shape of a GGUF, a CWM's or of any other architecture with the same layout. Raises ModelError."""
     metadata: Mapping[str, Any] = file.metadata
     prefix = file.architecture
+    tokens = metadata.get("tokenizer.ggml.tokens")
+    pattern = metadata.get(f"{prefix}.attention.sliding_window_pattern")
 
-    def number(key: str) -> int:
-        value = metadata.get(f"{prefix}.{key}")
-        if not isinstance(value, int):
-            raise ModelError(f"{file.path} does not say its {key}; give a GGUF of a Code World Model.")
+    def number(key: str, otherwise: int | None = None, most: int = 2**31) -> int:
+        value = metadata.get(f"{prefix}.{key}", otherwise)
+        if not isinstance(value, int) or not 0 < value < most:
+            said = "does not say its" if value is None else f"has an impossible value ({value!r:.40}) for its"
+            raise ModelError(f"{file.path} {said} {key}; give a GGUF of a Code World Model.")
         return value
 
-    layers, hidden, heads = number("block_count"), number("embedding_length"), number("attention.head_count")
-    window = metadata.get(f"{prefix}.attention.sliding_window", 0)
-    pattern = metadata.get(f"{prefix}.attention.sliding_window_pattern")
+    layers = number("block_count", most=_MOST_LAYERS + 1)
+    hidden, heads = number("embedding_length"), number("attention.head_count")
     windowed = tuple(map(bool, cast("list[Any]", pattern))) if isinstance(pattern, list) else (False,) * layers
-    tokens = metadata.get("tokenizer.ggml.tokens", ())
+    if len(windowed) != layers:
+        raise ModelError(f"{file.path} has {layers} layers, but windows for {len(windowed)}; build it again.")
     return Shape(
         layers=layers,
         hidden=hidden,
         feed_forward=number("feed_forward_length"),
         heads=heads,
-        kv_heads=number("attention.head_count_kv"),
-        head_size=int(metadata.get(f"{prefix}.attention.key_length") or hidden // heads),
-        vocabulary=int(metadata.get(f"{prefix}.vocab_size") or len(tokens)),
+        kv_heads=number("attention.head_count_kv", heads),
+        head_size=number("attention.key_length", hidden // heads),
+        vocabulary=number("vocab_size", len(cast("list[Any]", tokens)) if isinstance(tokens, list) else None),
         context=number("context_length"),
-        window=int(window) if any(windowed) else 0,
+        window=number("attention.sliding_window") if any(windowed) else 0,
         windowed=windowed,
     )

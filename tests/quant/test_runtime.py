@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from foretrace.models import bundled_path
 from quant.errors import CancelledError, ContextFullError, ModelError
-from quant.runtime import CHUNK_TOKENS, Runtime
+from quant.runtime import CHUNK_TOKENS, CONTEXT_STEP, Runtime
+from quant.shape import WINDOW
+from quant.specials import IDS_IN_CWM, Special, special_ids
+from tests.ggufs import entry, string, write_llama
 
 TEXT = "def f(n):\n    total = 0\n    for i in range(n):\n        total += i\n    return total\n"
 CONTEXT = 4096
+EPSILON = "llama.attention.layer_norm_rms_epsilon"
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +149,103 @@ def test_a_truncated_model_is_named(tmp_path):
     path.write_bytes(bundled_path().read_bytes()[:2_000_000])
     with pytest.raises(ModelError, match="cut short: at least"):
         Runtime.open(path)
+
+
+def test_a_small_context_is_filled_to_its_last_token():
+    with Runtime.open(bundled_path(), context=10) as opened:
+        assert opened.context == CONTEXT_STEP
+        opened.prefill([5] * CONTEXT_STEP)
+        assert len(opened.tokens) == CONTEXT_STEP
+
+
+def test_a_cwm_that_others_converted_as_llama_gets_a_windows_length_and_says_why(tmp_path):
+    path = tmp_path / "theirs.gguf"
+    write_llama(path)
+    with Runtime.open(path, context=4 * WINDOW) as opened:
+        assert opened.context == WINDOW
+        (warning,) = opened.warnings
+        assert str(path) in warning and "8,192 tokens only" in warning and "foretrace model convert" in warning
+        assert np.isfinite(opened.prefill([1, 2, 3])).all()
+        assert special_ids(opened.vocabulary, path)[Special.BEGIN] == 256
+    with Runtime.open(path, context=1024) as opened:
+        assert opened.context == 1024 and opened.warnings
+
+
+def test_a_llama_that_was_trained_for_less_than_a_window_needs_no_warning(tmp_path):
+    path = tmp_path / "theirs.gguf"
+    write_llama(path, context=WINDOW)
+    with Runtime.open(path, context=4 * WINDOW) as opened:
+        assert (opened.context, opened.warnings) == (WINDOW, ())
+
+
+def test_specials_under_reserved_names_are_found_and_never_made_from_text(tmp_path):
+    path = tmp_path / "theirs.gguf"
+    write_llama(path, specials="reserved")
+    with Runtime.open(path, context=256) as opened:
+        ids = special_ids(opened.vocabulary, path)
+        assert ids == {**IDS_IN_CWM, Special.BEGIN: 128000, Special.END: 128001}
+        assert not set(ids.values()) & set(opened.vocabulary.tokenize("<|frame_sep|><|reserved_special_token_97|>"))
+        assert np.isfinite(opened.prefill([ids[Special.BEGIN], ids[Special.CONTEXT], 5])).all()
+
+
+def test_a_llama_that_is_no_cwm_has_no_specials(tmp_path):
+    path = tmp_path / "other.gguf"
+    write_llama(path, specials="none")
+    with Runtime.open(path, context=256) as opened, pytest.raises(ModelError, match="cannot trace"):
+        special_ids(opened.vocabulary, path)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        # Each of these would end the process inside llama.cpp.
+        (entry("llama.block_count", 2), entry("llama.block_count", 10_000), "its block_count"),
+        (entry("llama.context_length", 131072), entry("llama.context_length", 0), "its context_length"),
+        (entry(EPSILON, 1e-5), entry(EPSILON, -1.0), "norm"),
+        (string("a") + string("b"), string("a") + string("a"), "a piece twice"),
+    ],
+)
+def test_damage_that_llama_cpp_does_not_survive_is_named_before(tmp_path, before, after, sentence):
+    path = tmp_path / "damaged.gguf"
+    write_llama(path)
+    content = path.read_bytes()
+    assert content.count(before) == 1
+    path.write_bytes(content.replace(before, after))
+    with pytest.raises(ModelError, match=sentence):
+        Runtime.open(path)
+
+
+def test_damage_of_any_kind_is_a_sentence_or_a_model_and_never_the_end_of_the_process(tmp_path):
+    """In a process of its own, since llama.cpp would take this one with it."""
+    path = tmp_path / "model.gguf"
+    write_llama(path)
+    command = [sys.executable, "-c", DAMAGE, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr[-2000:]
+    opened, refused = map(int, done.stdout.split())
+    assert opened > 20 and refused > 20
+
+
+DAMAGE = """
+import random, sys
+from pathlib import Path
+from quant.errors import ModelError
+from quant.gguf_file import read_gguf
+from quant.runtime import Runtime
+
+path = Path(sys.argv[1])
+content, chance = path.read_bytes(), random.Random(3)
+head = min(tensor.offset for tensor in read_gguf(path).tensors)
+opened = refused = 0
+for _ in range(200):
+    data = bytearray(content)
+    data[chance.randrange(4, head)] = chance.choice((0, 255, chance.randrange(256)))
+    path.write_bytes(data)
+    try:
+        with Runtime.open(path, context=256, threads=1) as runtime:
+            runtime.prefill([1, 2, 3])
+        opened += 1
+    except ModelError:
+        refused += 1
+print(opened, refused)
+"""
