@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from dataclasses import dataclass
 from importlib.resources import files
@@ -33,23 +34,31 @@ def find_model(wanted: str | None = None) -> ModelFile:
     """
     wanted = wanted or os.environ.get(VARIABLE) or BUNDLED
     if wanted == BUNDLED:
-        return _existing(ModelFile(BUNDLED, bundled_path()), "The bundled model is missing; reinstall foretrace")
+        return _existing(ModelFile(BUNDLED, bundled_path()), "The bundled model is missing; reinstall foretrace.")
     if _looks_like_path(wanted):
         path = Path(wanted).expanduser()
-        return _existing(ModelFile(path.stem, path), f"There is no model file {path}; give the path of a GGUF")
-    names = ", ".join([BUNDLED, *installed()])
-    hint = f"There is no model called {wanted}; there is {names}, and a path to a GGUF may be given"
-    return _existing(ModelFile(wanted, models_folder() / f"{wanted}.gguf"), hint)
+        return _existing(ModelFile(path.stem, path), _no_such_file(path))
+    return _existing(ModelFile(wanted, models_folder() / f"{wanted}.gguf"), _no_such_name(wanted))
 
 
 def installed() -> list[str]:
     """Names of the models in the user's model folder."""
-    return sorted(path.stem for path in models_folder().glob("*.gguf"))
+    return sorted(path.stem for path in models_folder().glob("*.gguf") if path.is_file())
 
 
 def models_folder() -> Path:
     """Where models installed by name lie."""
     return platformdirs.user_data_path("foretrace", appauthor=False) / "models"
+
+
+def checkpoints_folder() -> Path:
+    """Where pulled checkpoints lie, each in a folder of its own, to be converted."""
+    return models_folder() / "checkpoints"
+
+
+def unfinished_folder() -> Path:
+    """Where what is being pulled gathers until it is whole."""
+    return models_folder() / ".unfinished"
 
 
 def bundled_path() -> Path:
@@ -63,5 +72,25 @@ def _looks_like_path(wanted: str) -> bool:
 
 def _existing(model: ModelFile, complaint: str) -> ModelFile:
     if not model.path.is_file():
-        raise ModelError(f"{complaint}.")
+        raise ModelError(complaint)
     return model
+
+
+def _no_such_file(path: Path) -> str:
+    if (path / "config.json").is_file():
+        return f"{path} is a checkpoint, not a GGUF; make one of it: foretrace model convert {path} OUT.gguf"
+    if path.is_dir():
+        return f"{path} is a folder; give the path of a GGUF."
+    if path.name == str(path) and path.stem in installed():
+        return f"There is no model file {path} here; the installed model is called {path.stem}."
+    return f"There is no model file {path}; give the path of a GGUF."
+
+
+def _no_such_name(wanted: str) -> str:
+    if Path(wanted).is_dir():
+        return _no_such_file(Path(wanted))
+    names = [BUNDLED, *installed()]
+    known = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(wanted.casefold(), known, n=1)
+    meant = f"did you mean {known[near[0]]}? There is" if near else "there is"
+    return f"There is no model called {wanted}; {meant} {', '.join(names)}, and a path to a GGUF may be given."

@@ -42,7 +42,10 @@ def new_file(out: Path, *, force: bool) -> Generator[Path, None, None]:
 
 @contextmanager
 def bytes_bar(what: str) -> Generator[Callable[[int, int], None], None, None]:
-    """A progress bar on standard error where a person looks; call it with bytes done and bytes in all."""
+    """A progress bar on standard error where a person looks; call it with bytes done and bytes in all.
+
+    What is done at the first call was there before: it does not count for the speed.
+    """
     console = Console(stderr=True)
     progress = Progress(
         TextColumn("{task.description}", markup=False),
@@ -56,4 +59,24 @@ def bytes_bar(what: str) -> Generator[Callable[[int, int], None], None, None]:
     )
     with progress:
         task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        begun = False
+
+        def update(done: int, total: int) -> None:
+            nonlocal begun
+            if begun:
+                progress.update(task, completed=done, total=total)
+            else:
+                progress.reset(task, completed=done, total=total)
+                begun = True
+
+        yield update
+
+
+def spelled_size(size: int) -> str:
+    """Bytes in words, as in `18.5 GiB`."""
+    number, unit = float(size), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if number < 1024:
+            break
+        number, unit = number / 1024, larger
+    return f"{number:.1f} {unit}" if unit != "bytes" else f"{size} bytes"
