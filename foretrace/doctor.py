@@ -78,35 +78,59 @@ def _llama() -> Finding:
 
 
 def _gpu() -> Finding:
-    library = import_module("llama_cpp.llama_cpp")
-    if library.llama_supports_gpu_offload():
-        return Finding(True, "llama.cpp was built for one and will use it")
+    from foretrace.model.files import spelled_size
+    from quant.device import REMEDY, find_devices
+
+    devices = find_devices()
+    found = devices.gpus or devices.unused
+    text = "; ".join(
+        f"{gpu.name}, {spelled_size(gpu.memory_free)} of {spelled_size(gpu.memory_total)} free"
+        + (f", {gpu.bandwidth / 1e9:,.0f} GB/s" if gpu.bandwidth else "")
+        for gpu in found
+    )
+    if devices.gpus:
+        return Finding(True, f"{text}; llama.cpp uses {'it' if len(found) == 1 else 'them'}")
+    if devices.unused:
+        return Finding(True, f"{text}; not used", devices.problem)
     return Finding(
         True,
         "none; models run on the CPU",
-        "That is fine for nano. For large models: "
-        'CMAKE_ARGS="-DGGML_CUDA=on" pip install --force-reinstall --no-binary llama-cpp-python llama-cpp-python',
+        "That is fine for nano. With an NVIDIA GPU, llama.cpp is built for it by: " + REMEDY,
     )
 
 
 def _model(wanted: str | None) -> Finding:
     from debugger.predicted.predict import predict
     from debugger.target import SourceFile, Target
+    from foretrace.model.files import spelled_size
     from foretrace.models import find_model
+    from quant.device import find_devices
     from quant.errors import ModelError
-    from quant.runtime import Runtime
+    from quant.gguf_file import read_gguf
+    from quant.plan import choose
+    from quant.runtime import ALL_LAYERS, Runtime
     from quant.specials import special_ids
 
     try:
         file = find_model(wanted)
-        with Runtime.open(file.path, context=1024) as runtime:
+        devices = find_devices()
+        choice = choose(read_gguf(file.path), devices.gpus, devices.host)
+        with Runtime.open(
+            file.path, context=choice.context, kv_type=choice.kv_type, gpu_layers=choice.gpu_layers
+        ) as runtime:
             special_ids(runtime.vocabulary, file.path)
             target = Target(SourceFile.from_text("add.py", _PROGRAM), "add", 1, 3)
             frames = predict(runtime, target, _CALL, max_frames=2).frames
             text = f"{file.name} ({runtime.description}) at {file.path} predicted {len(frames)} steps of {_CALL}"
+            warnings = " ".join((*runtime.warnings, *choice.notes))
     except ModelError as error:
         return Finding(False, str(error), "Give another GGUF with --model, or reinstall foretrace for its own.")
-    return Finding(True, text)
+    text += f"; {choice.context:,} tokens of context in {choice.kv_type}, "
+    if choice.device is not None and choice.gpu_layers:
+        layers = "all layers" if choice.gpu_layers == ALL_LAYERS else f"{choice.gpu_layers - 1} layers"
+        text += f"{layers} on {choice.device.name} ({spelled_size(choice.memory.device.total)}), "
+    text += f"{spelled_size(choice.memory.host.total)} of RAM"
+    return Finding(True, text, warnings)
 
 
 def _real_run() -> Finding:

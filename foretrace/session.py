@@ -230,6 +230,8 @@ class Session:
         self._ran: set[tuple[Path, str, int]] = set()
         """File, name and line of every function that a trace has gone through."""
         self.model: Model | None = None
+        self.warnings: tuple[str, ...] = ()
+        """Sentences about the model and how it was loaded that a person should read."""
         self.interpreter: Interpreter | None = None
 
     def __enter__(self) -> Session:
@@ -251,11 +253,19 @@ class Session:
 
     def _load_model(self) -> None:
         from foretrace.models import BUNDLED, find_model
+        from quant.device import find_devices
+        from quant.gguf_file import read_gguf
+        from quant.plan import choose
         from quant.runtime import Runtime
         from quant.specials import special_ids
 
         file = find_model(self._options.model)
-        self._runtime = self._stack.enter_context(Runtime.open(file.path))
+        devices = find_devices()
+        choice = choose(read_gguf(file.path), devices.gpus, devices.host)
+        self._runtime = self._stack.enter_context(
+            Runtime.open(file.path, context=choice.context, kv_type=choice.kv_type, gpu_layers=choice.gpu_layers)
+        )
+        self.warnings = (*self._runtime.warnings, *choice.notes)
         special_ids(self._runtime.vocabulary, file.path)
         description = self._runtime.description
         if file.name == BUNDLED:

@@ -162,7 +162,7 @@ def test_a_model_that_is_none_is_said(folder, command, monkeypatch):
         ("missing.gguf", "There is no model file missing.gguf"),
         ("nosuchname", "There is no model called nosuchname; there is nano"),
         ("text.gguf", "text.gguf is not a GGUF file"),
-        ("short.gguf", "short.gguf cannot be loaded"),
+        ("short.gguf", "short.gguf is cut short in its header"),
     ]:
         result = invoke(command, "total.py", "--model", model)
         assert (result.exit_code, result.stdout) == (3, "")
