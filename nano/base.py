@@ -24,6 +24,16 @@ CONTEXT_LENGTH = 8192
 WINDOW = 2048
 """Far beyond most traces that nano can get right, and three of four layers' KV cache stay small."""
 
+CARD = """\
+---
+license: apache-2.0
+model_name: foretrace nano
+base_model: HuggingFaceTB/SmolLM2-135M-Instruct
+---
+A tiny Code World Model: it predicts Python runs line by line. How it is made: the folder nano/ of foretrace.
+"""
+"""README.md of the checkpoint; `foretrace model convert` takes name, licence and origin from it."""
+
 LAYER_TENSORS = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
@@ -109,6 +119,7 @@ def main() -> None:
     model = nano_model(reader, vocabulary)
     cast("Any", model).save_pretrained(out)
     write_tokenizer(vocabulary, out)
+    (out / "README.md").write_text(CARD)
     print(f"wrote {out}: {sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f} M parameters")
 
 

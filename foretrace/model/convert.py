@@ -55,8 +55,8 @@ def _summary(conversion: Conversion, out: Path, dtype: str) -> str:
         f"  {conversion.name}, licence: {licence}",
         f"  {_count(shape.parameters)} parameters, {shape.layers} layers of {shape.hidden}, "
         f"vocabulary {shape.vocabulary:,}",
-        f"  context {shape.context:,} tokens; {sum(shape.windowed)} layers see the last {shape.window:,}, "
-        f"{shape.full_layers} see all",
+        f"  context {shape.context:,} tokens; {sum(shape.windowed)} of {shape.layers} layers see only the last "
+        f"{shape.window:,}",
     ]
     if conversion.rounded:
         share = conversion.rounded / shape.parameters

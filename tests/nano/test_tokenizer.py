@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import ctypes
 import itertools
 from functools import cache
 from pathlib import Path
 
-import llama_cpp
 import pytest
 from tokenizers import Tokenizer
 
-from nano.export import write_gguf
 from nano.programs import programs, training_segments
 from nano.tokenizer import SPECIALS, SegmentTokenizer, Vocabulary, build_tokenizer
 from quant.specials import Special
@@ -65,27 +62,6 @@ def test_specials_are_never_made_from_text(vocabulary: Vocabulary):
         tokenizer.specials[Special.CALL],
         tokenizer.specials[Special.FRAME],
     ]
-
-
-def test_ids_are_those_of_llama_cpp(tiny_cwm, vocabulary: Vocabulary, tmp_path: Path):
-    folder = tiny_cwm(vocab_size=len(vocabulary.pieces))
-    build_tokenizer(vocabulary).save(str(folder / "tokenizer.json"))
-    write_gguf(folder, tmp_path / "m.gguf")
-    parameters = llama_cpp.llama_model_default_params()
-    parameters.vocab_only = True
-    model = llama_cpp.llama_model_load_from_file(str(tmp_path / "m.gguf").encode(), parameters)
-    assert model
-    vocab = llama_cpp.llama_model_get_vocab(model)
-    ours = SegmentTokenizer(Tokenizer.from_file(str(folder / "tokenizer.json")))
-    buffer = (llama_cpp.llama_token * 4096)()
-    for text in lines():
-        data = text.encode()
-        count = llama_cpp.llama_tokenize(vocab, data, len(data), buffer, 4096, False, False)
-        assert list(buffer[:count]) == ours.text(text), text
-    for special, index in ours.specials.items():
-        assert ctypes.string_at(llama_cpp.llama_vocab_get_text(vocab, index)).decode() == special.value
-        assert llama_cpp.llama_vocab_is_control(vocab, index)
-    llama_cpp.llama_model_free(model)
 
 
 def test_a_tokenizer_without_a_special_is_refused(vocabulary: Vocabulary):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Callable
+import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from gguf import GGUFReader
@@ -13,29 +12,25 @@ from tokenizers import Tokenizer
 from transformers.convert_slow_tokenizer import TikTokenConverter
 
 from nano.base import write_tokenizer
-from nano.tokenizer import Vocabulary, smollm2_path, trimmed_vocabulary
+from nano.tokenizer import smollm2_path, trimmed_vocabulary
+from quant.convert import convert
 from quant.specials import IDS_IN_CWM
-from tests.checkpoints import random_cwm
+from tests.checkpoints import SCALED_ROPE, random_cwm, random_model
 
 LLAMA3_RANKS = 128_000
 """Llama 3's pieces; 256 special tokens stand behind them."""
 
 
 @pytest.fixture(scope="session")
-def small_vocabulary() -> Vocabulary:
-    return trimmed_vocabulary(GGUFReader(str(smollm2_path())), 300)
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random CWM with llama3 rope; not to be changed."""
+    return random_cwm(tmp_path_factory.mktemp("tiny") / "checkpoint", rope_parameters=SCALED_ROPE)
 
 
 @pytest.fixture
-def tiny_cwm(tmp_path: Path, small_vocabulary: Vocabulary) -> Callable[..., Path]:
-    """Make a random CWM checkpoint; keyword arguments change its configuration."""
-
-    def make(**changes: Any) -> Path:
-        folder = random_cwm(tmp_path / "checkpoint", len(small_vocabulary.pieces), **changes)
-        write_tokenizer(small_vocabulary, folder)
-        return folder
-
-    return make
+def checkpoint(tmp_path: Path, tiny_checkpoint: Path) -> Path:
+    """A copy of it, to be changed."""
+    return shutil.copytree(tiny_checkpoint, tmp_path / "checkpoint")
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +47,30 @@ def cwm_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("llama3") / "tokenizer.json"
     tokenizer.save(str(path))
     return path
+
+
+@pytest.fixture(scope="session")
+def real_vocabulary(tmp_path_factory: pytest.TempPathFactory, cwm_tokenizer: Path) -> Path:
+    """A random CWM, small but for its vocabulary, which is CWM's."""
+    folder = tmp_path_factory.mktemp("real vocabulary") / "checkpoint"
+    random_model(folder, 128256, hidden_size=32, sliding_window=64, num_hidden_layers=3, rope_parameters=SCALED_ROPE)
+    shutil.copy(cwm_tokenizer, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_vocabulary_gguf(real_vocabulary: Path) -> Path:
+    path = real_vocabulary.with_name("real.gguf")
+    convert(real_vocabulary, path, dtype="f32")
+    return path
+
+
+@pytest.fixture(scope="session")
+def nano_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random CWM with nano's whole vocabulary; its tokenizer.json lies beside."""
+    vocabulary = trimmed_vocabulary(GGUFReader(str(smollm2_path())))
+    folder = tmp_path_factory.mktemp("nano") / "checkpoint"
+    random_model(folder, len(vocabulary.pieces))
+    write_tokenizer(vocabulary, folder)
+    convert(folder, folder / "nano.gguf", dtype="f16")
+    return folder / "nano.gguf"
