@@ -50,8 +50,10 @@ from quant.plan import (
     build_of_gguf,
     build_of_shape,
     context_for,
+    is_plain_llama,
     kv_sizes,
     least_needed,
+    plain_llama,
     pool,
     recommend,
     room_in,
@@ -169,12 +171,7 @@ def _subject(model: str) -> Subject:
     build = build_of_gguf(read_gguf(file.path))
     use = f"foretrace diff TARGET --model {shlex.quote(model)}"
     commands: dict[str, tuple[str, ...]] = {build.name: (use,)}
-    notes: list[str] = []
-    if not any(build.shape.windowed):
-        notes.append(
-            f"{file.name} was converted as a plain llama, without CWM's window: "
-            f"it is right for {context_for(build.shape, build.shape.context):,} tokens only."
-        )
+    notes = (plain_llama(file.name, build.shape),) if is_plain_llama(build.shape) else ()
     builds = [build]
     if build.name in FLOATS:
         for name in QUANTIZED:
@@ -182,7 +179,7 @@ def _subject(model: str) -> Subject:
             out = f"{file.path.stem}-{name}.gguf"
             quantize = f"foretrace model quantize {shlex.quote(model)} {shlex.quote(out)} --type {name}"
             commands[name] = (quantize, f"foretrace diff TARGET --model {shlex.quote(out)}")
-    return Subject(file.name, tuple(builds), commands, tuple(notes))
+    return Subject(file.name, tuple(builds), commands, notes)
 
 
 def _of_shape(name: str, shape: Shape, before: Sequence[str], folder: str, notes: Sequence[str]) -> Subject:

@@ -162,7 +162,7 @@ def test_a_plain_llama_is_planned_for_what_it_is_right_for(tmp_path):
     write_empty_gguf(path, build_of_shape(shape, "Q4_0"), "llama")
     document = plan_json(str(path))
     assert document["contexts"] == [8192]
-    assert any("without CWM's window" in note for note in document["notes"])
+    assert any("without CWM's windows" in note for note in document["notes"])
 
 
 def test_a_model_that_is_none_is_said(tmp_path):
