@@ -62,13 +62,13 @@ class Description:
     @property
     def summary(self) -> str:
         """What it is in a few words, as in `CWM 32B, Q4_K_M`."""
-        network = {
-            Kind.EXACT: "CWM",
-            Kind.PLAIN_LLAMA: "CWM as plain llama",
-            Kind.NO_CWM: f"no CWM but {self.file.architecture or 'unnamed'}",
-        }[self.kind]
         size = f" {self.size_label}" if self.file.tensors else ""
-        return f"{network}{size}" + (f", {self.file.quantization}" if self.file.quantization else "")
+        network = {
+            Kind.EXACT: f"CWM{size}",
+            Kind.PLAIN_LLAMA: f"CWM{size} as plain llama",
+            Kind.NO_CWM: f"no CWM but {self.file.architecture or 'unnamed'}{size}",
+        }[self.kind]
+        return network + (f", {self.file.quantization}" if self.file.quantization else "")
 
     @property
     def size_label(self) -> str:

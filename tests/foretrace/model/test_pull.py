@@ -89,7 +89,7 @@ def test_the_one_gguf_of_a_repository_becomes_a_model_with_its_name(hub, command
     code, out, err = command.pull("someone/cwm-GGUF")
     assert (code, command.left()) == (0, {"cwm-F16.gguf"})
     assert (command.models / "cwm-F16.gguf").read_bytes() == gguf
-    assert "CWM as plain llama 1.3M, F16" in out and "--model cwm-F16" in out
+    assert "CWM 1.3M as plain llama, F16" in out and "--model cwm-F16" in out
     assert "8,192 tokens only" in err
     assert not (command.models / ".unfinished").exists()
     code, out, err = command("list")

@@ -67,7 +67,7 @@ def test_models_of_all_kinds_are_listed_the_default_marked_and_broken_ones_named
         "theirs",
     ]
     assert found["theirs"][0] == "*" and found["nano"][0] == "nano"
-    assert "CWM as plain llama 40K, F16" in text and "no CWM but llama 40K, F16" in text
+    assert "CWM 40K as plain llama, F16" in text and "no CWM but llama 40K, F16" in text
     assert found["broken"][1] == "unreadable" and "cut short in its header" in text
     kinds = {model["name"]: model.get("kind") for model in json.loads(run("list", "--json"))["models"]}
     assert kinds == {"nano": "exact", "broken": None, "other": "no_cwm", "theirs": "plain_llama"}
