@@ -335,6 +335,9 @@ def _check(
         Bar(len(jobs), shown=not quiet and sys.stderr.isatty()) as bar,
         Session(mode, options, jobs, lambda frame: bar.count_frame()) as session,
     ):
+        with bar.aside():
+            for warning in session.warnings:
+                typer.echo(f"foretrace: {warning}", err=True)
         for job in jobs:
             if session.has_run(job):
                 continue
