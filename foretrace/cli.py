@@ -325,6 +325,8 @@ def _check(
     from foretrace.output import Bar, Writer
     from foretrace.session import Session, UsageError, exit_code, find_jobs
 
+    if spelling is Format.CWM and mode is not Mode.RUN:
+        raise UsageError("--format cwm writes real runs only: use it with `foretrace run`.")
     jobs = find_jobs(targets, calls)
     if options.predicted is not None and len(jobs) != 1:
         raise UsageError(f"--predicted is for one call, but there are {len(jobs)} here; name one with --call.")

@@ -19,6 +19,7 @@ import psutil
 
 from quant.errors import CancelledError, ContextFullError, ModelError
 from quant.gguf_file import GgufFile, read_gguf
+from quant.observe import Observer
 from quant.shape import ARCHITECTURE, WINDOW, Shape, shape_of_gguf
 
 if TYPE_CHECKING:
@@ -93,9 +94,18 @@ class Runtime:
     Own it with `with Runtime.open(...) as runtime`, or call `close()`.
     """
 
-    def __init__(self, library: Any, model: Any, context: Any, file: GgufFile, warnings: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        library: Any,
+        model: Any,
+        context: Any,
+        file: GgufFile,
+        warnings: Sequence[str] = (),
+        observer: Observer | None = None,
+    ) -> None:
         """Take ownership of llama.cpp's handles; use `open`."""
         self._library = library
+        self._observer = observer
         self._model = model
         self._context = context
         self.path = file.path
@@ -126,12 +136,14 @@ class Runtime:
         kv_type: str = "f16",
         flash_attention: bool | None = None,
         whole_window: bool = False,
+        observe: Callable[[str, NDArray[np.float32]], None] | None = None,
     ) -> Runtime:
         """Load a GGUF with room for `context` tokens.
 
         `threads` defaults to the physical cores; `kv_type` is one of KV_TYPES; `flash_attention` None leaves it to
         llama.cpp, which uses it where it can; `whole_window` keeps all keys and values of windowed layers, too, so
-        that rolling back never evaluates anything anew. Raises ModelError.
+        that rolling back never evaluates anything anew; `observe` is called during each evaluation with the name of
+        every weight matrix and what it multiplies, float32 [tokens, columns]. Raises ModelError.
         """
         path = Path(path)
         file = read_gguf(path)
@@ -143,7 +155,8 @@ class Runtime:
                 f"{path} was converted as a plain llama, which knows no windows: it is a CWM for {WINDOW:,} tokens "
                 "only, so it gets no longer context. `foretrace model convert` makes an exact build."
             )
-        library = _load_library()
+        library = load_library()
+        observer = Observer(library, [tensor.name for tensor in file.tensors], observe) if observe is not None else None
         with _LOADING:
             _LOG.clear()
             model_parameters = library.llama_model_default_params()
@@ -163,6 +176,8 @@ class Runtime:
             if flash_attention is not None:
                 switch = "ENABLED" if flash_attention else "DISABLED"
                 parameters.flash_attn_type = getattr(library, f"LLAMA_FLASH_ATTN_TYPE_{switch}")
+            if observer is not None:
+                parameters.cb_eval = observer.callback
             parameters.n_threads = parameters.n_threads_batch = threads or psutil.cpu_count(logical=False) or 1
             handle = library.llama_init_from_model(model, parameters)
             if not handle:
@@ -171,7 +186,7 @@ class Runtime:
                     f"{path} loads, but a context of {context} tokens does not fit: {_complaint()} "
                     "Ask for a smaller context."
                 )
-        return cls(library, model, handle, file, warnings)
+        return cls(library, model, handle, file, warnings, observer)
 
     def __enter__(self) -> Runtime:
         """Use the runtime and close it at the end."""
@@ -283,6 +298,8 @@ class Runtime:
         finally:
             self._library.llama_batch_free(batch)
         self.calls += 1
+        if self._observer is not None:
+            self._observer.check()
         if status == 1:
             raise ContextFullError(f"llama.cpp found no room for {count} more tokens; ask for a larger context.")
         if status != 0:
@@ -318,8 +335,11 @@ _ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR of ggml.h
 _callback: Any = None
 
 
-def _load_library() -> Any:
-    """Import llama_cpp on first use and take over its log, which would otherwise go to standard error."""
+def load_library() -> Any:
+    """Import llama_cpp on first use and take over its log, which would otherwise go to standard error.
+
+    Raises ModelError.
+    """
     global _callback
     try:
         library: Any = importlib.import_module("llama_cpp.llama_cpp")
