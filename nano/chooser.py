@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -30,7 +30,40 @@ NAMES: dict[str, tuple[str, ...]] = {
     "helper": ("helper", "g", "h", "square", "double", "add", "inc", "scale", "twice", "mix", "step_up", "clip",
                "shift"),
     "best": ("best", "largest", "biggest", "m", "top", "result", "current", "smallest", "least"),
+    "entry": ("v", "value", "val", "amount", "qty", "n", "entry"),
+    "rows": ("rows", "matrix", "grid", "m", "table", "board", "mat", "lists"),
+    "row": ("row", "r", "line", "cells", "sub"),
+    "pair": ("pair", "p", "item", "entry", "tup", "record"),
+    "other": ("other", "ys", "b", "second", "more", "list2", "right", "others"),
+    "target": ("target", "x", "wanted", "value", "key", "goal", "needle"),
+    "class": ("Counter", "Account", "Box", "Point", "Stack", "Queue", "Item", "Player", "Cart", "Timer", "Node",
+              "Shape", "Person", "Car", "Light", "Robot", "Matrix", "Inventory", "Rectangle", "Wallet", "Temperature"),
+    "object": ("obj", "thing", "it", "c", "a", "inst", "item", "me"),
+    "attribute": ("value", "balance", "total", "level", "count", "size", "items", "amount", "state", "data"),
+    "method": ("add", "step", "update", "put", "change", "increase", "push", "apply", "move", "grow"),
+    "set": ("seen", "unique", "s", "visited", "known", "common", "letters", "group"),
+    "error": ("e", "err", "error", "exc", "ex"),
+    "constant": ("LIMIT", "BASE", "RATE", "MAX", "DEFAULT", "SIZE", "STEP", "BONUS", "FACTOR", "THRESHOLD", "N"),
+    "low": ("lo", "low", "left", "start", "l", "begin"),
+    "high": ("hi", "high", "right", "end", "r", "stop"),
+    "middle": ("mid", "m", "middle", "center", "half"),
+    "stack": ("stack", "st", "opened", "pile", "todo"),
+    "queue": ("queue", "q", "waiting", "todo", "pending"),
+    "generator": ("gen", "count_up", "numbers", "produce", "walk", "items_of", "steps", "each"),
+    "tuple": ("t", "tup", "pair", "point", "record", "values"),
+    "float": ("x", "price", "rate", "weight", "temp", "average", "length", "ratio"),
 }  # fmt: skip
+
+ROLES: dict[str, tuple[str, ...]] = {
+    "n": ("int",), "t": ("total",), "cnt": ("counter",), "i": ("index",), "x": ("item",), "xs": ("list",),
+    "out": ("newlist",), "s": ("str",), "ch": ("char",), "new": ("newstr",), "ws": ("words",), "w": ("word",),
+    "d": ("dict",), "k": ("key",), "v": ("entry",), "flag": ("bool",), "f": ("function",), "g": ("helper",),
+    "best": ("best",), "rows": ("rows",), "row": ("row",), "p": ("pair",), "q": ("other",), "target": ("target",),
+    "cls": ("class",), "obj": ("object",), "attr": ("attribute",), "m": ("method",), "set": ("set",), "e": ("error",),
+    "C": ("constant",), "lo": ("low",), "hi": ("high",), "mid": ("middle",), "st": ("stack",), "qu": ("queue",),
+    "gen": ("generator",), "tup": ("tuple",), "fl": ("float",),
+}  # fmt: skip
+"""A slot of a template to the roles that its name may have."""
 
 WORDS = (
     "cat", "dog", "sun", "tree", "apple", "pear", "plum", "kiwi", "fig", "red", "blue", "green", "hello", "world",
@@ -97,6 +130,85 @@ class Chooser:
     def words(self, low: int = 2, high: int = 4, longest: int = 5) -> list[str]:
         """A short list of short words."""
         return [self.word(longest) for _ in range(self.between(low, high))]
+
+    def size(self, low: int, high: int) -> int:
+        """How many items: mostly within the bounds, now and then up to twice as many."""
+        return self.between(low, high * 2 if self.chance(0.12) else high)
+
+    def nums(self, low: int = 2, high: int = 6) -> list[int]:
+        """A list of numbers as people try them: small, large, with repeats, sorted, negative."""
+        size = self.size(low, high)
+        draw = self.random.random()
+        if draw < 0.45:
+            return [self.number() for _ in range(size)]
+        if draw < 0.75:
+            return [self.between(0, 9) for _ in range(size)]
+        if draw < 0.85:
+            return [self.between(-9, 20) for _ in range(size)]
+        if draw < 0.93:
+            return sorted(self.between(1, 40) for _ in range(size))
+        if draw < 0.97:
+            return [self.between(1, 10) * 10 for _ in range(size)]
+        return [self.between(100, 1500) for _ in range(size)]
+
+    def sample(self, low: int, high: int, count: int) -> list[int]:
+        """Different numbers of a range, both ends included, in any order."""
+        return self.random.sample(range(low, high + 1), count)
+
+    def sample_of(self, options: Sequence[T], count: int) -> list[T]:
+        """Different ones of the options, in any order."""
+        return self.random.sample(options, count)
+
+    def ordered(self, low: int = 3, high: int = 7, top: int = 30) -> list[int]:
+        """Different numbers in order."""
+        return sorted(self.sample(1, top, self.size(low, high)))
+
+    def decimal(self, top: int = 20) -> float:
+        """A number with one or two digits behind the point."""
+        return self.pick(self.between(0, 10 * top) / 10, self.between(0, 2 * top) / 2, self.between(0, 100 * top) / 100)
+
+    def decimals(self, low: int = 2, high: int = 4) -> list[float]:
+        """A list of such numbers."""
+        return [self.decimal() for _ in range(self.size(low, high))]
+
+    def letters(self, low: int = 2, high: int = 8, alphabet: str = "abc") -> str:
+        """A string of letters of an alphabet."""
+        return "".join(self.of(alphabet) for _ in range(self.size(low, high)))
+
+    def sentence(self, low: int = 2, high: int = 5) -> str:
+        """Some words with blanks, sometimes with capitals, marks or digits."""
+        words = [self.word() for _ in range(self.size(low, high))]
+        text = " ".join(words)
+        draw = self.random.random()
+        if draw < 0.2:
+            text = text.capitalize() + self.pick(".", "!", "?", "")
+        elif draw < 0.3:
+            text = text.title()
+        elif draw < 0.4:
+            text = text.replace(" ", self.pick(", ", "  ", "-", "_", ","), 1)
+        elif draw < 0.5:
+            text += f" {self.between(1, 99)}"
+        return text
+
+    def matrix(self, rows: int, columns: int, top: int = 9) -> list[list[int]]:
+        """Rows of small numbers."""
+        return [[self.between(0, top) for _ in range(columns)] for _ in range(rows)]
+
+    def table(self, low: int = 1, high: int = 4, top: int = 20) -> dict[str, int]:
+        """Words to numbers."""
+        return {word: self.between(0, top) for word in self.words(low, high)}
+
+    def pairs(self, low: int = 2, high: int = 4, top: int = 20) -> list[tuple[str, int]]:
+        """Words with numbers."""
+        return [(word, self.between(0, top)) for word in self.words(low, high)]
+
+    def mostly(self, usual: T, other: T, probability: float = 0.8) -> T:
+        """`usual` that often."""
+        return usual if self.chance(probability) else other
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Give none of these names out."""
+        self._used.update(names)
 
     def name(self, *roles: str) -> str:
         """An unused name that fits one of the roles."""

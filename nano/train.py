@@ -3,16 +3,20 @@
     python -m nano.base                                   once: SmolLM2's weights as nano/work/base
     nice -n 10 python -m nano.train --minutes 60          on the CPU or, with --device cuda, on a GPU
     nice -n 10 python -m nano.train --minutes 60 --resume
+    nice -n 10 python -m nano.train --base nano/work/run/model --out nano/work/run2 --corpus nano/work/corpus
 
-Programs are generated while training runs and none is seen twice. The loss is taken on frames only; programs in one
-batch have similar lengths and stand in rows of their own. The learning rate falls to zero with the time that is used
-up, so that a run ends well however fast the machine turns out to be. Weights are bfloat16, AdamW keeps float32 copies.
-Every `--save-minutes` the state goes to OUT/state.pt and the model to OUT/model; both are whole at any time.
+Programs are generated while training runs and none is seen twice, or they come from a corpus that `nano.corpus` wrote.
+The loss is taken on frames only; programs in one batch have similar lengths and stand in rows of their own. The
+learning rate falls to zero with the time that is used up, so that a run ends well however fast the machine turns out
+to be. Weights are bfloat16, AdamW keeps float32 copies. Every `--save-minutes` the state goes to OUT/state.pt and the
+model to OUT/model; both are whole at any time. To start anew from a trained model, with a new optimizer and schedule,
+name it with `--base`.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import itertools
 import json
 import os
@@ -24,11 +28,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from tokenizers import Tokenizer
 from transformers import CwmForCausalLM
 
+from nano import corpus
 from nano.base import WORK
 from nano.programs import programs, training_segments
 from nano.tokenizer import SegmentTokenizer
@@ -39,6 +45,10 @@ IGNORED = -100
 HELD_OUT_SEED = 1_000_000_000
 """Where the seeds of held-out programs start; training seeds start at --seed times `SEED_STRIDE`."""
 SEED_STRIDE = 20_000_000
+PADDING = 64
+"""Lengths are padded to a multiple: each shape has its own prepared kernels and leaves its own holes in the memory."""
+LONG_ROW = 512
+"""From this length on attention goes the way that keeps no [length, length] matrices: as fast there, and small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,25 @@ def documents(tokenizer: SegmentTokenizer, first_seed: int, held_out: bool, long
             yield Document(program.kind, ids, len(given))
 
 
+def documents_of(folder: Path, tokenizer: Path, longest: int, seed: int) -> Iterator[Document]:
+    """The documents of a corpus in random order; again, in another order, when all were seen."""
+    shards, kinds = corpus.read(folder, tokenizer)
+    shuffle = random.Random(seed)
+    for epoch in itertools.count(1):
+        if epoch > 1:
+            print(f"the corpus starts anew: epoch {epoch}", flush=True)
+        shuffle.shuffle(shards)
+        for path in shards:
+            with np.load(path) as shard:
+                ids, lengths, prompts, kind = (shard[name] for name in ("ids", "lengths", "prompts", "kinds"))
+            ends = np.cumsum(lengths, dtype=np.int64)
+            order = [index for index in range(len(lengths)) if lengths[index] <= longest]
+            shuffle.shuffle(order)
+            for index in order:
+                text = ids[ends[index] - lengths[index] : ends[index]].tolist()
+                yield Document(kinds[kind[index]], text, int(prompts[index]))
+
+
 def batches(stream: Iterator[Document], tokens: int, seed: int, buffer: int = 256) -> Iterator[list[Document]]:
     """Batches of about `tokens` tokens with little padding: documents of similar length, in random order."""
     shuffle = random.Random(seed)
@@ -76,8 +105,8 @@ def batches(stream: Iterator[Document], tokens: int, seed: int, buffer: int = 25
 
 
 def tensors(batch: list[Document], device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Input ids, padded on the right, and labels already moved by one: [documents, length] each."""
-    length = max(len(document.ids) for document in batch)
+    """Input ids, padded on the right, and labels already moved by one: [documents, a multiple of `PADDING`] each."""
+    length = -(-max(len(document.ids) for document in batch) // PADDING) * PADDING
     ids = torch.zeros(len(batch), length, dtype=torch.long)
     labels = torch.full((len(batch), length), IGNORED)
     for row, document in enumerate(batch):
@@ -89,6 +118,8 @@ def tensors(batch: list[Document], device: str) -> tuple[torch.Tensor, torch.Ten
 def logits_and_labels(model: Any, batch: list[Document], device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits, float32 [tokens, vocabulary], and labels, [tokens], where there is a loss; rows one after the other."""
     ids, labels = tensors(batch, device)
+    if device == "cpu":  # on short rows eager attention is a third faster on CPUs, measured
+        model.config._attn_implementation = "sdpa" if ids.shape[1] >= LONG_ROW else "eager"
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
     learned = labels != IGNORED
     return model.lm_head(hidden[learned]).float(), labels[learned]
@@ -174,11 +205,24 @@ def rate_at(done: float, peak: float, warmup: float) -> float:
     return peak * min(done / warmup, (1 - done) / (1 - warmup)) if done < 1 else 0.0
 
 
+def keep_memory_small() -> None:
+    """Let glibc give large blocks back at once and share one arena: else gigabytes stay in holes that nothing fits."""
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:  # not glibc
+        return
+    m_trim_threshold, m_mmap_threshold, m_arena_max = -1, -3, -8
+    libc.mallopt(m_arena_max, 1)
+    libc.mallopt(m_mmap_threshold, 16 << 20)
+    libc.mallopt(m_trim_threshold, 64 << 20)
+
+
 def parse() -> argparse.Namespace:
     """The command's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", type=Path, default=WORK / "base", help="checkpoint to start from")
     parser.add_argument("--out", type=Path, default=WORK / "run")
+    parser.add_argument("--corpus", type=Path, help="folder of nano.corpus; without it programs are made meanwhile")
     parser.add_argument("--minutes", type=float, default=60, help="the whole run, resumed parts included")
     parser.add_argument("--steps", type=int, default=0, help="stop after so many steps (0: when time is up)")
     parser.add_argument("--tokens", type=int, default=2048, help="tokens in a step")
@@ -200,8 +244,9 @@ def save(out: Path, base: Path, model: Any, state: dict[str, Any]) -> None:
     torch.save(state, out / "state.new")
     new = out / "model.new"
     model.save_pretrained(new)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(base / name, new / name)
+    for name in ("tokenizer.json", "tokenizer_config.json", "README.md"):
+        if (base / name).exists():
+            shutil.copy(base / name, new / name)
     shutil.rmtree(out / "model", ignore_errors=True)
     new.rename(out / "model")
     (out / "state.new").replace(out / "state.pt")
@@ -209,13 +254,14 @@ def save(out: Path, base: Path, model: Any, state: dict[str, Any]) -> None:
 
 def main() -> None:
     """Train until the time is used up."""
+    corpus.fix_hash_seed()
+    keep_memory_small()
     options = parse()
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
 
-    attention = "sdpa" if options.device.startswith("cuda") else "eager"  # eager is a third faster on CPUs, measured
-    model: Any = CwmForCausalLM.from_pretrained(options.base, dtype=torch.bfloat16, attn_implementation=attention)
+    model: Any = CwmForCausalLM.from_pretrained(options.base, dtype=torch.bfloat16, attn_implementation="sdpa")
     model.to(options.device).train()
     tokenizer = SegmentTokenizer(Tokenizer.from_file(str(options.base / "tokenizer.json")))
     optimizer = Optimizer(list(model.parameters()), options.beta2)
@@ -230,7 +276,10 @@ def main() -> None:
 
     # A resumed run goes on with programs that no earlier part of it has reached.
     first_seed = options.seed * SEED_STRIDE + resumed * SEED_STRIDE // 10
-    stream = documents(tokenizer, first_seed, False, options.longest)
+    if options.corpus is None:
+        stream = documents(tokenizer, first_seed, False, options.longest)
+    else:
+        stream = documents_of(options.corpus, options.base / "tokenizer.json", options.longest, first_seed)
     feed = batches(stream, options.tokens, options.seed)
     start = saved = time.monotonic()
     log = (options.out / "log.jsonl").open("a")
@@ -271,7 +320,7 @@ def main() -> None:
                 f"{speed:.0f} tokens/s  {done:.0%}",
                 flush=True,
             )
-            log.write(json.dumps({"step": steps, "tokens": tokens_seen, "loss": mean}) + "\n")
+            log.write(json.dumps({"step": steps, "tokens": tokens_seen, "loss": mean, "speed": round(speed)}) + "\n")
             log.flush()
             recent, recent_tokens, recent_start = [], 0, time.monotonic()
     log.close()

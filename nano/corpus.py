@@ -1,0 +1,193 @@
+"""Writes programs and their runs as token ids, ahead of training: `nano.train --corpus OUT` reads them.
+
+    python -m nano.corpus nano/work/corpus --programs 200000 --processes 2
+
+The programs are those of `nano.programs`, in the order of seeds from --seed, whatever the number of processes, without
+repeats. OUT gets shards (`000.npz`: `ids` uint16, all documents one after the other; `lengths`, `prompts` and `kinds`,
+one number for each) and `corpus.json`, which says what they are; it is written last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from nano.programs import KINDS, program_key, program_of, training_segments
+from nano.tokenizer import SegmentTokenizer
+
+WORK = Path(__file__).parent / "work"
+CHUNK = 1000
+"""Seeds that a process takes at once."""
+SHARD = 20_000
+"""Documents in a file."""
+NAMES = list(KINDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Programs as token ids."""
+
+    ids: NDArray[np.uint16]
+    """All documents, one after the other."""
+    lengths: NDArray[np.int32]
+    prompts: NDArray[np.int32]
+    """How many ids at the start of each are given; the loss starts behind them."""
+    kinds: NDArray[np.uint8]
+    keys: NDArray[np.uint64]
+    """What repeats are told by."""
+
+    def starts(self) -> NDArray[np.int64]:
+        """Where each document starts in `ids`."""
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths, dtype=np.int64)])[:-1]
+
+
+def tokenizer_digest(path: Path) -> str:
+    """What tells two tokenizer.json apart."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+_tokenizer: SegmentTokenizer | None = None
+
+
+def _start(path: str) -> None:
+    global _tokenizer
+    _tokenizer = SegmentTokenizer(Tokenizer.from_file(path))
+
+
+def chunk(job: tuple[int, int, bool]) -> Documents:
+    """The fit programs among `CHUNK` seeds; of at most so many tokens, on one side of the split."""
+    first_seed, longest, held_out = job
+    assert _tokenizer is not None
+    seen: set[int] = set()
+    ids: list[int] = []
+    columns: list[tuple[int, int, int, int]] = []
+    for seed in range(first_seed, first_seed + CHUNK):
+        found = program_of(seed, held_out, KINDS, seen)
+        if found is None:
+            continue
+        program, trace = found
+        prompt, frames = map(_tokenizer.segments, training_segments(program.source, program.call, trace))
+        length = len(prompt) + len(frames)
+        if length <= longest:
+            ids += prompt + frames
+            columns.append((length, len(prompt), NAMES.index(program.kind), program_key(program)))
+    lengths, prompts, kinds, keys = zip(*columns, strict=True) if columns else ((), (), (), ())
+    return Documents(
+        np.array(ids, np.uint16), np.array(lengths, np.int32), np.array(prompts, np.int32),
+        np.array(kinds, np.uint8), np.array(keys, np.uint64),
+    )  # fmt: skip
+
+
+def without_repeats(documents: Documents, seen: set[int]) -> Documents:
+    """Those whose keys are not in `seen`, which gets them."""
+    keep = np.array([key not in seen for key in documents.keys.tolist()], bool)
+    seen.update(documents.keys.tolist())
+    return Documents(
+        documents.ids[np.repeat(keep, documents.lengths)], documents.lengths[keep], documents.prompts[keep],
+        documents.kinds[keep], documents.keys[keep],
+    )  # fmt: skip
+
+
+def joined(parts: list[Documents]) -> Documents:
+    """Several as one."""
+    return Documents(*(np.concatenate([getattr(part, name) for part in parts]) for name in Documents.__slots__))
+
+
+def write(out: Path, number: int, documents: Documents) -> None:
+    """One shard."""
+    columns = {name: getattr(documents, name) for name in ("ids", "lengths", "prompts", "kinds")}
+    np.savez(out / f"{number:03d}.npz", **columns)
+
+
+def read(folder: Path, tokenizer: Path) -> tuple[list[Path], list[str]]:
+    """The shards of a corpus and the names of its kinds. Raises ValueError if it was made for another tokenizer."""
+    about = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+    if about["tokenizer"] != tokenizer_digest(tokenizer):
+        raise ValueError(f"{folder} was written with another tokenizer than {tokenizer}")
+    return sorted(folder.glob("*.npz")), about["kinds"]
+
+
+def chunks(options: argparse.Namespace, processes: int) -> Iterator[Documents]:
+    """Chunks of documents, in the order of seeds, without end."""
+    jobs = ((options.seed + index * CHUNK, options.longest, options.held_out) for index in range(10**9))
+    if processes == 1:
+        _start(str(options.tokenizer))
+        yield from map(chunk, jobs)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes, _start, (str(options.tokenizer),)) as pool:
+        waiting = []
+        for job in jobs:
+            waiting.append(pool.apply_async(chunk, (job,)))
+            if len(waiting) > 2 * processes:
+                yield waiting.pop(0).get()
+
+
+def fix_hash_seed() -> None:
+    """Start this command anew with PYTHONHASHSEED=0 if need be: the order of sets of strings depends on it."""
+    if sys.flags.hash_randomization:
+        module = sys.modules["__main__"].__spec__
+        assert module is not None
+        command = [sys.executable, "-m", module.name, *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, "PYTHONHASHSEED": "0"})
+
+
+def main() -> None:
+    """Write a corpus."""
+    fix_hash_seed()
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--programs", type=int, default=100_000)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seed", type=int, default=100_000_000, help="the first program's")
+    parser.add_argument("--longest", type=int, default=2048, help="tokens in a document")
+    parser.add_argument("--held-out", action="store_true", help="of the other side of the split, to measure on")
+    parser.add_argument("--tokenizer", type=Path, default=WORK / "base" / "tokenizer.json")
+    options = parser.parse_args()
+    if not options.tokenizer.exists():
+        parser.error(f"{options.tokenizer} is missing: python -m nano.base makes it")
+    if options.out.exists() and any(options.out.iterdir()):
+        parser.error(f"{options.out} is not empty")
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    seen: set[int] = set()
+    kinds: Counter[int] = Counter()
+    waiting: list[Documents] = []
+    programs = tokens = shards = 0
+    start = time.monotonic()
+    for part in chunks(options, options.processes):
+        waiting.append(without_repeats(part, seen))
+        programs += len(waiting[-1].lengths)
+        tokens += len(waiting[-1].ids)
+        kinds.update(waiting[-1].kinds.tolist())
+        finished = programs >= options.programs
+        if finished or sum(len(part.lengths) for part in waiting) >= SHARD:
+            write(options.out, shards, joined(waiting))
+            waiting, shards = [], shards + 1
+            seconds = time.monotonic() - start
+            print(f"{programs} programs, {tokens / 1e6:.1f} M tokens, {tokens / seconds:.0f} tokens/s", flush=True)
+        if finished:
+            break
+    about = {
+        "programs": programs, "tokens": tokens, "seed": options.seed, "longest": options.longest,
+        "held_out": options.held_out, "tokenizer": tokenizer_digest(options.tokenizer), "kinds": NAMES,
+        "programs_by_kind": {NAMES[kind]: count for kind, count in kinds.most_common()},
+    }  # fmt: skip
+    (options.out / "corpus.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
