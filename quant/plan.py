@@ -228,20 +228,6 @@ def context_for(shape: Shape, wanted: int) -> int:
     return min(wanted, most)
 
 
-def is_plain_llama(shape: Shape) -> bool:
-    """Whether a CWM was converted without its windows, so that it is wrong beyond WINDOW tokens."""
-    return not any(shape.windowed) and shape.context > WINDOW
-
-
-def plain_llama(name: str, shape: Shape) -> str:
-    """The sentence that a person should read about it."""
-    return (
-        f"{name} was converted as a plain llama, without CWM's windows: it is right for "
-        f"{context_for(shape, shape.context):,} tokens only, and gets no longer context. "
-        "An exact build: foretrace model convert."
-    )
-
-
 def cells(shape: Shape, context: int, *, whole_window: bool = False) -> tuple[int, int]:
     """How many tokens a full layer keeps, and a windowed one.
 
@@ -545,7 +531,7 @@ def choose(file: GgufFile, devices: Sequence[Device], host: Device, wanted_conte
         fit = recommend([build], device, host, context)
     if fit is None:
         raise ModelError(too_large(file.path.name, least_needed([build], min(wanted, LEAST_CONTEXT)), device, host))
-    notes = [plain_llama(file.path.name, build.shape)] if is_plain_llama(build.shape) else []
+    notes: list[str] = []
     if fit.context < wanted:
         notes.append(f"The context is {fit.context:,} tokens instead of {wanted:,}, since memory holds no more.")
     if device is not None and not fit.whole:

@@ -50,10 +50,8 @@ from quant.plan import (
     build_of_gguf,
     build_of_shape,
     context_for,
-    is_plain_llama,
     kv_sizes,
     least_needed,
-    plain_llama,
     pool,
     recommend,
     room_in,
@@ -171,7 +169,11 @@ def _subject(model: str) -> Subject:
     build = build_of_gguf(read_gguf(file.path))
     use = f"foretrace diff TARGET --model {shlex.quote(model)}"
     commands: dict[str, tuple[str, ...]] = {build.name: (use,)}
-    notes = (plain_llama(file.name, build.shape),) if is_plain_llama(build.shape) else ()
+    notes: list[str] = []
+    if build.shape.context > (most := context_for(build.shape, build.shape.context)):
+        notes.append(
+            f"{file.name} was converted as a plain llama, without CWM's windows: it is right for {most:,} tokens only."
+        )
     builds = [build]
     if build.name in FLOATS:
         for name in QUANTIZED:
@@ -179,7 +181,7 @@ def _subject(model: str) -> Subject:
             out = f"{file.path.stem}-{name}.gguf"
             quantize = f"foretrace model quantize {shlex.quote(model)} {shlex.quote(out)} --type {name}"
             commands[name] = (quantize, f"foretrace diff TARGET --model {shlex.quote(out)}")
-    return Subject(file.name, tuple(builds), commands, notes)
+    return Subject(file.name, tuple(builds), commands, tuple(notes))
 
 
 def _of_shape(name: str, shape: Shape, before: Sequence[str], folder: str, notes: Sequence[str]) -> Subject:

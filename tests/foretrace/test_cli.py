@@ -23,6 +23,7 @@ from debugger.trace import frame_to_json
 from foretrace.cli import app
 from foretrace.models import bundled_path
 from tests.data import cwm_samples
+from tests.ggufs import write_llama
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "foretrace" / "schema" / "result.schema.json").read_text())
@@ -170,6 +171,15 @@ def test_a_model_that_is_none_is_said(folder, command, monkeypatch):
         assert len(result.stderr.splitlines()) == 1
     monkeypatch.setenv("FORETRACE_MODEL", "missing.gguf")
     assert "missing.gguf" in invoke(command, "total.py").stderr
+
+
+def test_what_is_wrong_with_a_plain_llama_is_said_once_beside_its_predictions(folder):
+    write_llama(folder / "plain.gguf")
+    result = invoke("predict", "total.py", "--call", "total(1)", "--call", "total(2)", "--model", "plain.gguf",
+                    "--max-frames", "2", "--format", "json")  # fmt: skip
+    assert len(json.loads(result.stdout)["results"]) == 2
+    (warning,) = result.stderr.splitlines()
+    assert warning.startswith("foretrace: plain.gguf was converted as a plain llama") and "8,192 tokens" in warning
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,6 @@ def test_a_plain_llama_gets_the_context_it_is_right_for(tmp_path):
     assert context_for(plain, 131_072) == 8192
     choice = choose(read_gguf(path), [], CPU)
     assert choice.context == 8192
-    assert "right for 8,192 tokens only" in choice.notes[0]
     with Runtime.open(path, context=choice.context, kv_type=choice.kv_type, threads=1) as runtime:
         assert runtime.context == choice.context
 
