@@ -41,7 +41,7 @@ from quant.runtime import KV_TYPES
 from quant.shape import shape_of_gguf
 
 CONTEXTS = (1024, 8192, 32768, 131072)
-QUICK_CONTEXTS = (256, 1024, 2048)
+QUICK_CONTEXTS = (256, 1024)
 """On both sides of the small shape's window."""
 FAILED = 3
 

@@ -149,7 +149,8 @@ def memory_taken(way: Way, device_kind: str) -> list[dict[str, Any]]:
                 "compute_planned_bytes": side.compute,
                 "model_bytes": sizes["model"],
                 "device_taken_bytes": taken if on_gpu else None,
-                "device_planned_bytes": side.total if on_gpu else None,
+                # The driver's own part was taken when the device was first asked for its size.
+                "device_planned_bytes": side.total - side.overhead if on_gpu else None,
             }
         )
     return found
