@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from foretrace.model.files import bytes_bar, new_file, spelled_size
@@ -59,13 +60,12 @@ def _summary(conversion: Conversion, out: Path, dtype: str) -> str:
         f"{shape.window:,}",
     ]
     if conversion.rounded:
-        share = conversion.rounded / shape.parameters
-        lines.append(f"  {conversion.rounded:,} weights ({share:.2%}) were rounded to {dtype}")
+        lines.append(f"  {conversion.rounded:,} of {shape.parameters:,} weights were rounded to {dtype}")
     else:
         lines.append("  every weight is exactly the checkpoint's")
     lines += [f"  assumed: {sentence}" for sentence in conversion.assumptions]
     small = out.with_name(f"{out.stem}-Q4_K_M.gguf")
-    lines.append(f"Next: foretrace model quantize {out} {small}")
+    lines.append(f"Next: {shlex.join(['foretrace', 'model', 'quantize', str(out), str(small)])}")
     return "\n".join(lines)
 
 
