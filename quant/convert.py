@@ -71,8 +71,8 @@ def convert(
 ) -> Conversion:
     """Write the checkpoint in the folder `checkpoint` as the GGUF `out`, its matrices as `dtype`, one of DTYPES.
 
-    Needs less than 300 MB of memory whatever the checkpoint's size. `repository` is where it came from on the Hugging Face
-    hub, as `owner/name`, where the caller knows; `on_progress` gets the bytes of weights written and in all.
+    Needs less than 300 MB of memory whatever the checkpoint's size. `repository` is where it came from on the Hugging
+    Face hub, as `owner/name`, where the caller knows; `on_progress` gets the bytes of weights written and in all.
 
     Raises ModelError where the checkpoint is no sound CWM, a weight is not finite or does not fit `dtype`, or the disk
     has no room; OSError where writing fails. Then `out` may be there in part: it is the caller's to remove.
