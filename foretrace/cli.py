@@ -51,6 +51,15 @@ ModelOption = Annotated[
         help="The GGUF that predicts; else that of FORETRACE_MODEL, else nano, which comes with foretrace.",
     ),
 ]
+Context = Annotated[
+    int | None,
+    typer.Option(
+        "--context",
+        metavar="TOKENS",
+        min=256,
+        help="Room for the program and its steps, about 31 tokens each; else what fits, 32,768 at most.",
+    ),
+]
 MaxFrames = Annotated[
     int | None, typer.Option("--max-frames", metavar="N", min=1, help="Stop a prediction and a run after N steps.")
 ]
@@ -96,6 +105,7 @@ def diff(
     spelling: Spelling = Format.TEXT,
     output: Output = None,
     model: ModelOption = None,
+    context: Context = None,
     max_frames: MaxFrames = None,
     timeout: Timeout = 10.0,
     python: Python = sys.executable,
@@ -112,7 +122,7 @@ def diff(
     """Predict, run for real, and compare."""
 
     def work() -> int:
-        options = _options(model, python, max_frames, timeout, unconstrained, predicted)
+        options = _options(model, python, max_frames, timeout, unconstrained, predicted, context)
         return _check(Mode.DIFF, targets, call or [], options, spelling, output, full, quiet)
 
     _guarded(work)
@@ -125,6 +135,7 @@ def predict(
     spelling: Spelling = Format.TEXT,
     output: Output = None,
     model: ModelOption = None,
+    context: Context = None,
     max_frames: MaxFrames = None,
     unconstrained: Unconstrained = False,
     full: Full = False,
@@ -133,7 +144,7 @@ def predict(
     """Only predict; nothing is run."""
 
     def work() -> int:
-        options = _options(model, sys.executable, max_frames, 0, unconstrained, None)
+        options = _options(model, sys.executable, max_frames, 0, unconstrained, None, context)
         return _check(Mode.PREDICT, targets, call or [], options, spelling, output, full, quiet)
 
     _guarded(work)
@@ -305,10 +316,11 @@ def _options(
     timeout: float,
     unconstrained: bool,
     predicted: Path | None,
+    context: int | None = None,
 ) -> Options:
     from foretrace.session import Options
 
-    return Options(model, python, max_frames, timeout, not unconstrained, predicted)
+    return Options(model, python, max_frames, timeout, not unconstrained, context, predicted)
 
 
 def _check(

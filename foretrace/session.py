@@ -63,6 +63,8 @@ class Options:
     timeout: float = 10.0
     """Seconds for one real run."""
     constrained: bool = True
+    context: int | None = None
+    """Tokens that the model shall have room for; None leaves it to what fits."""
     predicted: Path | None = None
     """A file with frames to take instead of asking the model."""
 
@@ -261,7 +263,7 @@ class Session:
 
         file = find_model(self._options.model)
         devices = find_devices()
-        choice = choose(read_gguf(file.path), devices.gpus, devices.host)
+        choice = choose(read_gguf(file.path), devices.gpus, devices.host, self._options.context)
         self._runtime = self._stack.enter_context(
             Runtime.open(file.path, context=choice.context, kv_type=choice.kv_type, gpu_layers=choice.gpu_layers)
         )
