@@ -254,7 +254,10 @@ class Runtime:
             raise ValueError(f"between 1 and {VERIFY_TOKENS} tokens can be verified at once, not {len(tokens)}")
         self._check_room(len(tokens))
         self._evaluate(tokens, [True] * len(tokens))
-        return np.stack([self._logits(index) for index in range(len(tokens))])
+        # All rows in one copy: with CWM's vocabulary, row after row takes ten times as long.
+        pointer = self._library.llama_get_logits(self._context)
+        shape = (len(tokens), self.vocabulary.size)
+        return np.array(np.ctypeslib.as_array(pointer, shape=shape), dtype=np.float32)
 
     def roll_back(self, length: int) -> None:
         """Forget all evaluated tokens from position `length` on.
