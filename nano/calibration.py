@@ -59,7 +59,8 @@ def fit_temperature(judged: Sequence[Judged]) -> float:
 
     def loss(temperature: float) -> float:
         confidence = np.array([calibrated(each.confidence, temperature) for each in judged])
-        return float(-np.log(np.where(right, confidence, 1 - confidence)).mean())
+        likelihood = np.where(right, confidence, 1 - confidence)
+        return float(-np.log(np.maximum(likelihood, 1e-9)).mean())
 
     return float(min(candidates, key=loss))
 

@@ -41,12 +41,12 @@ from rich.table import Table
 
 from debugger.actual.record import record_in_process
 from debugger.predicted.codec import same_python_frame
-from debugger.predicted.confidence import TEMPERATURE_KEY
 from debugger.predicted.predict import Predictor, Proposal, predict
 from debugger.target import Target, find_targets
 from debugger.trace import VALUE, Ending, Frame, Trace
 from nano.calibration import Judged, calibration_error, plot
 from nano.programs import programs
+from quant.gguf_file import TEMPERATURE_KEY
 from quant.runtime import Runtime
 
 ROOT = Path(__file__).parents[1]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from quant.checkpoint import DTYPE_SIZES, Checkpoint, Weights
 from quant.errors import ModelError
+from quant.gguf_file import TEMPERATURE_KEY
 from quant.shape import ARCHITECTURE, Shape
 from quant.specials import Special
 
@@ -267,6 +268,7 @@ def _write_metadata(writer: gguf.GGUFWriter, opened: Checkpoint, dtype: str, rep
             writer.add_base_model_organization(index, owner)
             writer.add_base_model_repo_url(index, f"https://huggingface.co/{base}")
     writer.add_uint32("foretrace.format_version", FORMAT_VERSION)
+    writer.add_float32(TEMPERATURE_KEY, 1.0)  # taken at its word until it is measured: `python -m nano.calibrate`
     writer.add_file_type(_FILE_TYPES[dtype])
     writer.add_vocab_size(shape.vocabulary)
     writer.add_context_length(shape.context)

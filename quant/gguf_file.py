@@ -22,6 +22,8 @@ from quant.errors import ModelError
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 """The versions of the file format that llama.cpp reads; version 1 counts with other numbers."""
+TEMPERATURE_KEY = "foretrace.confidence_temperature"
+"""The metadata that says how overconfident a model is about whole values (`debugger/predicted/confidence.py`)."""
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _LENGTH = struct.Struct("<Q")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-TEMPERATURE_KEY = "foretrace.confidence_temperature"
-"""The GGUF's metadata that says how overconfident its model is; models without it are taken at their word."""
 _CERTAIN = 1e-6
 """Nothing is surer than this: odds must be finite."""
 

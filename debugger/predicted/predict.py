@@ -29,7 +29,7 @@ from debugger.predicted.codec import (
     same_python_frame,
     tokenize,
 )
-from debugger.predicted.confidence import TEMPERATURE_KEY, calibrated
+from debugger.predicted.confidence import calibrated
 from debugger.predicted.entry import certain_entry
 from debugger.predicted.grammar import LocalsGrammar, ValueGrammar
 from debugger.predicted.position import Position, Step
@@ -38,6 +38,7 @@ from debugger.predicted.writer import MAX_FRAME_TOKENS, EndlessFrameError, Write
 from debugger.target import Target, build_context
 from debugger.trace import VALUE, Ending, Event, Frame, Outcome, Trace
 from quant.errors import CancelledError, ContextFullError
+from quant.gguf_file import TEMPERATURE_KEY
 from quant.runtime import Runtime
 from quant.specials import Special, special_ids
 

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import random
 
+import gguf
 import pytest
 
 from debugger.predicted.confidence import calibrated
+from nano.calibrate import write_temperature
 from nano.calibration import Judged, bins, calibration_error, fit_temperature, plot
+from quant.gguf_file import TEMPERATURE_KEY, read_gguf
 
 
 def judged(overconfidence: float) -> list[Judged]:
@@ -41,3 +44,28 @@ def test_the_diagram_is_written(tmp_path):
     path = tmp_path / "reliability.svg"
     plot(path, judged(2.0), 2.0, "a model")
     assert "<svg" in path.read_text()
+
+
+def test_a_temperature_is_written_into_a_gguf(tmp_path):
+    path = tmp_path / "m.gguf"
+    writer = gguf.GGUFWriter(path, "granite_swa")
+    writer.add_float32(TEMPERATURE_KEY, 1.0)
+    writer.add_name("kept")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    write_temperature(path, 1.75)
+    assert read_gguf(path).metadata[TEMPERATURE_KEY] == 1.75
+    assert read_gguf(path).metadata["general.name"] == "kept"
+
+
+def test_a_gguf_without_a_temperature_is_refused(tmp_path):
+    path = tmp_path / "m.gguf"
+    writer = gguf.GGUFWriter(path, "granite_swa")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(ValueError, match="convert its checkpoint again"):
+        write_temperature(path, 2.0)

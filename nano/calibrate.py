@@ -1,0 +1,59 @@
+"""Fit the temperature of a GGUF's confidence on held-out programs and write it into the file.
+
+    python -m nano.calibrate GGUF [--programs N]
+
+The programs are generated and held out from training, others than those of nano.evaluate. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import gguf
+
+from nano.calibration import calibration_error, fit_temperature
+from nano.evaluate import CONTEXT, HELD_OUT_SEED, Case, evaluate
+from nano.programs import programs
+from quant.gguf_file import TEMPERATURE_KEY
+from quant.runtime import Runtime
+
+SEED = HELD_OUT_SEED + 1_000_000_000
+"""Where the seeds of the programs fitted on start."""
+
+
+def write_temperature(path: Path, temperature: float) -> None:
+    """Replace the temperature in a GGUF, whose size stays. Raises ValueError where it has none to replace."""
+    field: Any = gguf.GGUFReader(path, "r+").fields.get(TEMPERATURE_KEY)
+    if field is None:
+        raise ValueError(f"{path} has no {TEMPERATURE_KEY}; convert its checkpoint again")
+    field.parts[field.data[0]][0] = temperature
+
+
+def main() -> None:
+    """Fit, write, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--programs", type=int, default=100)
+    options = parser.parse_args()
+    drawn = itertools.islice(programs(SEED, held_out=True), options.programs)
+    cases = (Case(program.kind, program.source, program.call, trace) for program, trace in drawn)
+    with Runtime.open(options.model, context=CONTEXT) as runtime:
+        judged = [each for case in evaluate(runtime, cases) for each in case.judged]
+    temperature = fit_temperature(judged)
+    write_temperature(options.model, temperature)
+    result = {
+        "model": options.model.name,
+        "values": len(judged),
+        "temperature": round(temperature, 3),
+        "error_before": round(calibration_error(judged), 4),
+        "error_after": round(calibration_error(judged, temperature), 4),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
