@@ -15,7 +15,7 @@ import numpy as np
 from quant.errors import ModelError
 from quant.runtime import VERIFY_TOKENS, Runtime
 from quant.specials import Special, special_ids
-from quant.traces import Document, WrittenTrace, to_document
+from quant.traces import Document, WrittenTrace, usable_documents
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,12 +93,9 @@ def compare(
         if build.vocabulary.size != source.vocabulary.size:
             raise ModelError(f"{build.path} has another vocabulary than {source.path}, so they cannot be compared.")
     room = min(model.context for model in models)
-    documents = [to_document(trace, source.vocabulary, ids, room) for trace in traces]
-    usable = [document for document in documents if len(document.tokens) > document.given]
-    if not usable:
-        raise ModelError(f"No program of the traces fits into the context of {room} tokens; give shorter ones.")
+    usable = usable_documents(traces, source.vocabulary, ids, room)
     total, done = sum(len(document.tokens) for document in usable), 0
-    found = [Comparison(len(usable), sum(each.cut for each in usable), len(documents) - len(usable)) for _ in builds]
+    found = [Comparison(len(usable), sum(each.cut for each in usable), len(traces) - len(usable)) for _ in builds]
     on_progress(0, total)
     for document in usable:
         targets = document.tokens[document.given :]

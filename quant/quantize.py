@@ -1,7 +1,8 @@
 """A float GGUF made smaller by llama.cpp's own quantizer, with an importance matrix where there is one.
 
 llama.cpp gives a matrix whose rows are no multiple of 256 numbers another type than asked for, since the K types come
-in blocks of that size; `Build.tensors` says what was really made.
+in blocks of that size; `Build.tensors` says what was really made. Where that happens, most matrices have more bits than
+those that do fit, of which ffn_down needs them most: a calibrated build raises these by one type (see LOG.md).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+
 from quant.errors import ModelError
 from quant.gguf_file import GgufFile, read_gguf
 from quant.importance import Importance
@@ -28,6 +31,11 @@ _POLL_SECONDS = 0.2
 _NAME_BYTES = 127
 """llama.cpp's room for a text that it puts into the metadata."""
 _SIZE = re.compile(r"quant size\s*=\s*([\d.]+) MiB")
+_TYPE = re.compile(r"\[ *\d+/ *\d+\] (\S+) .*-> +[\d.]+ MiB \((\w+)\)")
+_RAISED = {"Q4_K_M": ("Q4_K", "Q5_K"), "Q5_K_M": ("Q5_K", "Q6_K")}
+"""For a build which type is raised, and to which."""
+MOST_GROWTH = 0.03
+"""The part by which raising may make a file larger; where it would be more, it is not done."""
 _ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR of ggml.h
 
 
@@ -45,6 +53,8 @@ class Build:
     """How many tensors there are of each type, the most frequent first."""
     unfitting: int
     """How many matrices have rows that are no multiple of the type's block, and so are of another type."""
+    raised: int
+    """How many others have one type more than llama.cpp's own choice."""
 
 
 def quantize(
@@ -70,7 +80,17 @@ def quantize(
     overrides = _metadata(library, importance) if importance is not None else None
     if entries is not None and overrides is not None:
         parameters.imatrix, parameters.kv_overrides = entries, overrides
-    needed = _size_of_build(library, file, out, parameters)
+    needed, types = _rehearse(library, file, out, parameters)
+    raised = 0
+    if importance is not None and kind in _RAISED:
+        larger = _raise(file, types, *_RAISED[kind])
+        if larger != types:
+            parameters.tt_overrides = _types(library, larger)
+            size, _ = _rehearse(library, file, out, parameters)
+            if size <= needed * (1 + MOST_GROWTH):
+                needed, raised = size, sum(larger[name] != types[name] for name in types)
+            else:
+                parameters.tt_overrides = None
     free = shutil.disk_usage(out.parent).free
     if free < needed:
         raise ModelError(
@@ -90,7 +110,7 @@ def quantize(
                 )
             raise ModelError(f"{source} could not be quantized to {kind}: {log.complaint()}")
         on_progress(needed, needed)
-        return _describe(read_gguf(out), kind, file)
+        return _describe(read_gguf(out), kind, file, raised)
     except BaseException:
         out.unlink(missing_ok=True)
         raise
@@ -115,14 +135,15 @@ def check_source(source: Path, out: Path, kind: str) -> GgufFile:
     return file
 
 
-def _describe(build: GgufFile, kind: str, source: GgufFile) -> Build:
+def _describe(build: GgufFile, kind: str, source: GgufFile, raised: int) -> Build:
     types = Counter(tensor.type for tensor in build.tensors)
     block = 32 if kind in ("Q8_0", "Q4_0") else 256
     unfitting = sum(
         len(tensor.shape) > 1 and tensor.type not in FLOATS and tensor.shape[-1] % block != 0
         for tensor in build.tensors
     )
-    return Build(build.path, kind, build.size, source.size, build.bits_per_weight, dict(types.most_common()), unfitting)
+    tensors = dict(types.most_common())
+    return Build(build.path, kind, build.size, source.size, build.bits_per_weight, tensors, unfitting, raised)
 
 
 def _entries(library: Any, importance: Importance) -> Any:
@@ -152,18 +173,37 @@ def _metadata(library: Any, importance: Importance) -> Any:
     return overrides
 
 
-def _size_of_build(library: Any, source: GgufFile, out: Path, parameters: Any) -> int:
-    """Bytes of the file to be made, a little more rather than less, from llama.cpp's rehearsal."""
+def _rehearse(library: Any, source: GgufFile, out: Path, parameters: Any) -> tuple[int, dict[str, str]]:
+    """Bytes of the file to be made, a little more rather than less, and the type of each matrix in it."""
     parameters.dry_run = True
     with _Log(library) as log:
         failed = _run(library, source.path, out, parameters, lambda: None)
     parameters.dry_run = False
-    found = _SIZE.search("".join(log.lines))
+    text = "".join(log.lines)
+    found = _SIZE.search(text)
     if failed or found is None:
         raise ModelError(f"{source.path} could not be quantized: {log.complaint()}")
     head = min(tensor.offset for tensor in source.tensors)
     padding = 32 * (len(source.tensors) + 1) + 4096
-    return int((float(found[1]) + 0.01) * 2**20) + head + padding
+    size = int((float(found[1]) + 0.01) * 2**20) + head + padding
+    return size, {name: kind.upper() for name, kind in _TYPE.findall(text)}
+
+
+def _raise(source: GgufFile, types: Mapping[str, str], low: str, high: str) -> dict[str, str]:
+    """The types with `high` for each `low`, where other matrices of the layers do not fit `low`; else as they are."""
+    block = GGML_QUANT_SIZES[GGMLQuantizationType[low]][0]
+    columns = {tensor.name: tensor.shape[-1] for tensor in source.tensors}
+    if all(columns[name] % block == 0 for name in types if name.startswith("blk.")):
+        return dict(types)
+    return {name: high if kind == low else kind for name, kind in types.items()}
+
+
+def _types(library: Any, types: Mapping[str, str]) -> Any:
+    """llama.cpp's array of types by pattern, for every matrix: its own choice counts only those it makes itself."""
+    overrides = (library.llama_model_tensor_override * (len(types) + 1))()
+    for override, (name, kind) in zip(overrides, types.items(), strict=False):
+        override.pattern, override.type = f"^{re.escape(name)}$".encode(), GGMLQuantizationType[kind].value
+    return overrides
 
 
 def _run(library: Any, source: Path, out: Path, parameters: Any, on_wait: Callable[[], None]) -> bool:

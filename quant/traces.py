@@ -112,6 +112,17 @@ def to_document(trace: WrittenTrace, vocabulary: TextTokens, ids: Mapping[Specia
     return Document(tuple(tokens[:longest]), len(given), len(tokens) > longest)
 
 
+def usable_documents(
+    traces: Sequence[WrittenTrace], vocabulary: TextTokens, ids: Mapping[Special, int], context: int
+) -> list[Document]:
+    """The traces' documents that have something for a model to say within the context. Raises ModelError for none."""
+    documents = [to_document(trace, vocabulary, ids, context) for trace in traces]
+    usable = [document for document in documents if len(document.tokens) > document.given]
+    if not usable:
+        raise ModelError(f"No program of the traces fits into the context of {context} tokens; give shorter ones.")
+    return usable
+
+
 def hold_out(traces: Sequence[WrittenTrace], every: int = 5) -> tuple[list[WrittenTrace], list[WrittenTrace]]:
     """The traces to calibrate on, and every fifth, which is kept for measuring: none of fewer than five."""
     held = [trace for index, trace in enumerate(traces) if index % every == every - 1]

@@ -4,7 +4,8 @@ With `--json` one object is printed; sizes are bytes, `kl` is in nats a token:
 
     {"version": 1, "source", "out", "type", "size", "source_size", "bits_per_weight", "tensors": {TYPE: count},
      "unfitting": matrices of another type than asked for, since their rows are no multiple of its block,
-     "calibration": {"traces", "cut", "tokens"} or null,
+     "raised": matrices of one type more than llama.cpp's choice, since most do not fit and have more, too,
+     "calibration": {"traces", "cut", "left_out", "tokens"} or null,
      "measurement": {"traces", "cut", "left_out", "frames", "tokens", "kl", "agreement", "source_frames_right",
                      "build_frames_right"} or null,
      "notes": [sentences]}
@@ -107,6 +108,8 @@ def _calibrate(path: Path, traces: Sequence[WrittenTrace], threads: int | None, 
         )
     if importance.cut:
         notes.append(f"{_traces_are(importance.cut)} longer than the context and calibrated on as far as it goes.")
+    if importance.left_out:
+        notes.append(f"{_traces_are(importance.left_out)} not calibrated on: the program alone fills the context.")
     return importance
 
 
@@ -123,7 +126,7 @@ def _measure(
     if comparison.cut:
         notes.append(f"{_traces_are(comparison.cut)} longer than the context and measured as far as it goes.")
     if comparison.left_out:
-        notes.append(f"{_traces_are(comparison.left_out)} left out, since the program alone fills the context.")
+        notes.append(f"{_traces_are(comparison.left_out)} not measured on: the program alone fills the context.")
     return comparison
 
 
@@ -175,7 +178,7 @@ def _json(
 ) -> dict[str, Any]:
     calibration = measurement = None
     if importance is not None:
-        calibration = {"traces": importance.traces, "cut": importance.cut, "tokens": importance.tokens}
+        calibration = {name: getattr(importance, name) for name in ("traces", "cut", "left_out", "tokens")}
     if comparison is not None:
         counts = asdict(comparison)
         measurement = {name: counts[name] for name in ("traces", "cut", "left_out", "frames", "tokens")} | {
@@ -194,6 +197,7 @@ def _json(
         "bits_per_weight": round(build.bits_per_weight, 4),
         "tensors": dict(build.tensors),
         "unfitting": build.unfitting,
+        "raised": build.raised,
         "calibration": calibration,
         "measurement": measurement,
         "notes": list(notes),
@@ -223,6 +227,8 @@ def _print(
             "",
             f"{build.unfitting} have rows that do not divide into {build.kind}'s blocks; llama.cpp chose their types.",
         )
+    if build.raised:
+        table.add_row("", f"{build.raised} others were given one type more, so that they are not the weakest.")
     if importance is not None:
         table.add_row("calibrated", f"on {importance.tokens:,} tokens; traces: {importance.traces}")
     else:

@@ -14,7 +14,7 @@ from quant.errors import ModelError
 from quant.importance import collect
 from quant.runtime import Runtime
 from quant.specials import special_ids
-from quant.traces import to_document
+from quant.traces import Document, WrittenTrace, to_document
 from tests.ggufs import write_llama
 from tests.traces import written_trace
 
@@ -32,20 +32,20 @@ def name_in_gguf(name: str) -> str:
     return f"blk.{layer}.{PARTS[part]}.weight"
 
 
-def mean_squares(folder: Path, documents: list[tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """The mean square of each linear layer's input columns, by PyTorch's own hooks."""
+def mean_squares(folder: Path, documents: list[Document]) -> dict[str, np.ndarray]:
+    """The mean square of each linear layer's input columns behind what is given, by PyTorch's own hooks."""
     model: Any = CwmForCausalLM.from_pretrained(folder).float()
     seen: dict[str, list[np.ndarray]] = {}
 
     def keep(name: str) -> Any:
-        return lambda module, inputs: seen.setdefault(name, []).append(inputs[0][0].detach().numpy())
+        return lambda module, inputs: seen.setdefault(name, []).append(inputs[0][0, document.given :].numpy())
 
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear):
             module.register_forward_pre_hook(keep(name_in_gguf(name)))
     with torch.no_grad():
-        for tokens in documents:
-            model(input_ids=torch.tensor([tokens]))
+        for document in documents:
+            model(input_ids=torch.tensor([document.tokens]))
     return {name: (np.concatenate(rows).astype(np.float64) ** 2).mean(axis=0) for name, rows in seen.items()}
 
 
@@ -57,13 +57,14 @@ def test_it_is_the_mean_square_of_what_each_matrix_multiplies(tiny_checkpoint: P
     traces = [written_trace(n) for n in range(2, 5)]
     with Runtime.open(path, context=2048, threads=1) as runtime:
         ids = special_ids(runtime.vocabulary, path)
-        documents = [to_document(trace, runtime.vocabulary, ids, 2048).tokens for trace in traces]
+        documents = [to_document(trace, runtime.vocabulary, ids, 2048) for trace in traces]
     progress: list[tuple[int, int]] = []
     importance = collect(path, traces, context=2048, threads=1, on_progress=lambda *seen: progress.append(seen))
     expected = mean_squares(tiny_checkpoint, documents)
-    count = sum(map(len, documents))
-    assert (importance.traces, importance.tokens, importance.cut) == (3, count, 0)
-    assert progress[0] == (0, count) and progress[-1] == (count, count)
+    everything = sum(len(document.tokens) for document in documents)
+    count = everything - sum(document.given for document in documents)
+    assert (importance.traces, importance.tokens, importance.cut, importance.left_out) == (3, count, 0, 0)
+    assert progress[0] == (0, everything) and progress[-1] == (everything, everything)
     assert importance.columns.keys() == expected.keys() and len(expected) == 2 * 7 + 1
     # Exact but for the attention, which is summed up in float16.
     for name, columns in expected.items():
@@ -74,8 +75,11 @@ def test_it_is_the_mean_square_of_what_each_matrix_multiplies(tiny_checkpoint: P
 
 def test_a_trace_longer_than_the_context_is_seen_as_far_as_it_goes(tmp_path: Path):
     write_llama(tmp_path / "m.gguf")
-    importance = collect(tmp_path / "m.gguf", [written_trace(1), written_trace(9)], context=768, threads=1)
-    assert importance.cut == 1 and 768 < importance.tokens < 2 * 768
+    start = "<|begin_of_text|><|trace_context_start|>"
+    given = WrittenTrace(f"{start}{'x' * 800}<|frame_sep|>y", len(f"{start}{'x' * 800}<|frame_sep|>"))
+    importance = collect(tmp_path / "m.gguf", [written_trace(1), written_trace(9), given], context=768, threads=1)
+    assert (importance.traces, importance.cut, importance.left_out) == (2, 1, 1)
+    assert 300 < importance.tokens < 2 * 768
 
 
 def test_what_goes_wrong_while_observing_reaches_the_caller(tmp_path: Path):

@@ -55,7 +55,7 @@ def weights(path: Path, name: str) -> np.ndarray:
 def importance() -> Importance:
     """A few columns matter a thousand times more than others."""
     columns = np.where(np.arange(COLUMNS) % 16 == 3, 1000.0, 1.0).astype(np.float32)
-    return Importance({"blk.0.ffn_gate.weight": columns, "blk.0.attn_q.weight": columns[::-1].copy()}, 7, 900, 0)
+    return Importance({"blk.0.ffn_gate.weight": columns, "blk.0.attn_q.weight": columns[::-1].copy()}, 7, 900, 0, 0)
 
 
 @pytest.mark.parametrize("kind", ["Q4_K_M", "Q4_0", "IQ4_XS", "Q3_K_M"])
@@ -161,3 +161,39 @@ def test_llama_cpps_own_complaint_is_passed_on(source: Path, tmp_path: Path):
     with pytest.raises(ModelError, match=r"nan.gguf could not be quantized to Q4_0: .*output\.weight"):
         quantize(tmp_path / "nan.gguf", tmp_path / "out.gguf", "Q4_0", threads=1)
     assert not (tmp_path / "out.gguf").exists()
+
+
+def two_widths(path: Path, fitting_rows: int) -> Path:
+    """A layer of one matrix that divides into the K types' blocks and two larger ones that do not."""
+    random = np.random.default_rng(1)
+    writer = gguf.GGUFWriter(path, "llama")
+    for key, value in {"context_length": 256, "embedding_length": 96, "block_count": 1,
+                       "feed_forward_length": 256, "attention.head_count": 3}.items():  # fmt: skip
+        writer.add_uint32(f"llama.{key}", value)
+    writer.add_layer_norm_rms_eps(1e-5)
+    for name, rows, columns in [("attn_q", fitting_rows, 256), ("ffn_gate", 2048, 96), ("ffn_up", 2048, 96)]:
+        writer.add_tensor(f"blk.0.{name}.weight", random.standard_normal((rows, columns), dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def types(path: Path) -> dict[str, str]:
+    return {tensor.name: tensor.type for tensor in read_gguf(path).tensors}
+
+
+@pytest.mark.parametrize(("kind", "low", "high", "others"), [("Q4_K_M", "Q4_K", "Q5_K", "Q5_0"),
+                                                             ("Q5_K_M", "Q5_K", "Q6_K", "Q5_1")])  # fmt: skip
+def test_a_calibrated_build_raises_the_few_matrices_that_fit_where_others_do_not(
+    tmp_path: Path, kind: str, low: str, high: str, others: str
+):
+    known = Importance({"blk.0.attn_q.weight": np.ones(256, dtype=np.float32)}, 1, 1, 0, 0)
+    few, many = two_widths(tmp_path / "few.gguf", 64), two_widths(tmp_path / "many.gguf", 1024)
+    for source, importance, expected in [(few, known, high), (few, None, low), (many, known, low)]:
+        build = quantize(source, tmp_path / "q.gguf", kind, importance, threads=1)
+        assert types(tmp_path / "q.gguf") == {
+            "blk.0.attn_q.weight": expected, "blk.0.ffn_gate.weight": others, "blk.0.ffn_up.weight": others,
+        }  # fmt: skip
+        assert build.raised == (expected == high) and build.unfitting == 2
