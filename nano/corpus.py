@@ -29,7 +29,7 @@ from nano.programs import KINDS, program_key, program_of, training_segments
 from nano.tokenizer import SegmentTokenizer
 
 WORK = Path(__file__).parent / "work"
-CHUNK = 1000
+CHUNK = 250
 """Seeds that a process takes at once."""
 SHARD = 20_000
 """Documents in a file."""
