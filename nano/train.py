@@ -48,7 +48,7 @@ PADDING = 64
 """Lengths are padded to a multiple. On CPUs each shape of a matrix has its own prepared kernels, which stay in memory
 (10 MB for each new length, measured: 15 GB after an hour), and leaves its own holes there."""
 LONG_ROW = 512
-"""From this length on attention on CPUs goes the way that keeps no [length, length] matrices: as fast there, and small."""
+"""From this length on attention on CPUs goes the way that keeps no [length, length] matrices: as fast, and small."""
 
 
 @dataclass(frozen=True, slots=True)
