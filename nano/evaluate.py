@@ -297,13 +297,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--max-frames", type=int, default=60, help="longest real run of mbpp and humaneval")
     parser.add_argument("--unconstrained", action="store_true", help="without the limit to possible next lines")
+    parser.add_argument("--threads", type=int, help="of llama.cpp; else one for each core")
     parser.add_argument("--plot", type=Path, help="write the reliability diagram here (.svg or .png)")
     options = parser.parse_args()
     count = options.programs or (QUICK if options.quick else FULL)
     cases = generated(count) if options.set == "generated" else real_functions(options.set, count, options.max_frames)
 
     start = time.monotonic()
-    with Runtime.open(options.model, context=CONTEXT) as runtime:
+    with Runtime.open(options.model, context=CONTEXT, threads=options.threads) as runtime:
         measured = evaluate(runtime, cases, not options.unconstrained)
         temperature = float(runtime.metadata(TEMPERATURE_KEY) or 1.0)
     print_tables(measured)
