@@ -30,6 +30,7 @@ from debugger.predicted.prompt import ending_frames, prompt_segments
 from debugger.trace import Ending, Event, Trace
 from nano.chooser import Chooser
 from nano.composed import composed, with_helper
+from nano.expressions import expressions
 from nano.mutate import with_bug
 from nano.real import forbidden, is_held_out, mbpp, stdlib, variant
 from nano.style import styled
@@ -47,11 +48,12 @@ BUGS = 0.12
 
 GENERATED = {
     "composed arithmetic": 7, "composed branches": 5, "composed loops": 9, "composed lists": 6, "composed strings": 4,
-    "composed helper": 5, "branches": 6, "classes": 6, "comprehensions": 5, "counting": 7, "dicts": 7, "exceptions": 6,
-    "functions": 7, "generators": 4, "libraries": 5, "lists": 8, "loops": 9, "matrices": 4, "recursion": 6,
-    "searching": 7, "sets and tuples": 4, "sorting": 6, "stacks and queues": 4, "strings": 10, "sums": 7,
+    "composed expressions": 20, "composed helper": 5, "branches": 6, "classes": 6, "comprehensions": 6,
+    "counting": 7, "dicts": 7, "exceptions": 6, "functions": 7, "generators": 4, "libraries": 5, "lists": 8,
+    "loops": 9, "matrices": 4, "recursion": 6, "searching": 7, "sets and tuples": 4, "sorting": 6,
+    "stacks and queues": 4, "strings": 10, "sums": 7,
 }  # fmt: skip
-REAL = {"mbpp": 34, "stdlib": 7}
+REAL = {"mbpp": 38, "stdlib": 7}
 KINDS = GENERATED | REAL
 """Kind to its share."""
 
@@ -92,6 +94,8 @@ def generate(seed: int, held_out: bool = False, kinds: Mapping[str, int] = KINDS
         source, call, origin = variant(choose, (mbpp if kind == "mbpp" else stdlib)(held_out))
     elif kind == "composed helper":
         source, call = with_helper(choose)
+    elif kind == "composed expressions":
+        source, call = expressions(choose)
     elif kind.startswith("composed "):
         source, call = composed(choose, kind.removeprefix("composed "))
     else:
