@@ -201,17 +201,16 @@ def with_other_arguments(choose: Chooser, call: str, share: float = 0.7) -> str:
     tree = ast.parse(call, mode="eval").body
     if not isinstance(tree, ast.Call):
         return call
-    for values in (tree.args, tree.keywords):
-        for index, value in enumerate(values):
-            literal = value.value if isinstance(value, ast.keyword) else value
-            try:
-                new = ast.Constant(_other(choose, ast.literal_eval(literal), share))
-            except ValueError:
-                continue
-            if isinstance(value, ast.keyword):
-                value.value = new
-            else:
-                values[index] = new
+
+    def other(argument: ast.expr) -> ast.expr:
+        try:
+            return ast.parse(repr(_other(choose, ast.literal_eval(argument), share)), mode="eval").body
+        except ValueError:
+            return argument
+
+    tree.args = [other(argument) for argument in tree.args]
+    for argument in tree.keywords:
+        argument.value = other(argument.value)
     return ast.unparse(tree)
 
 

@@ -48,8 +48,8 @@ BUGS = 0.12
 
 GENERATED = {
     "composed arithmetic": 7, "composed branches": 5, "composed loops": 9, "composed lists": 6, "composed strings": 4,
-    "composed expressions": 20, "composed helper": 5, "branches": 6, "classes": 6, "comprehensions": 6,
-    "counting": 7, "dicts": 7, "exceptions": 6, "functions": 10, "generators": 4, "libraries": 5, "lists": 8,
+    "composed expressions": 34, "composed helper": 5, "branches": 6, "classes": 6, "comprehensions": 8,
+    "counting": 7, "dicts": 7, "exceptions": 6, "functions": 10, "generators": 4, "libraries": 6, "lists": 8,
     "loops": 9, "matrices": 4, "recursion": 6, "searching": 7, "sets and tuples": 4, "sorting": 6,
     "stacks and queues": 4, "strings": 10, "sums": 7,
 }  # fmt: skip
