@@ -84,10 +84,15 @@ def _digest(text: str) -> int:
 def generate(seed: int, held_out: bool = False, kinds: Mapping[str, int] = KINDS) -> Program:
     """The program of `seed`; it may turn out to be unfit (`run` says), or to belong to the other side of the split.
 
-    `held_out` chooses among real functions only. Raises SyntaxError where a bug left no program.
+    `held_out` chooses among real functions, and makes them so much rarer that the fit programs of both sides have the
+    same shares of kinds. Raises SyntaxError where a bug left no program.
     """
     choose = Chooser(seed)
-    weights = {kind: share for kind, share in kinds.items() if kind != "mbpp" or mbpp(held_out)}
+    weights = {
+        kind: share * (HELD_OUT_SHARE if held_out and kind not in REAL else 1)
+        for kind, share in kinds.items()
+        if kind != "mbpp" or mbpp(held_out)
+    }
     kind = choose.random.choices(list(weights), list(weights.values()))[0]
     origin = ""
     if kind in REAL:
