@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import threading
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 _DIMENSIONS, _SOURCES, _NAME, _PARAMETERS = 4, 10, 64, 16
 _FLOAT32 = 0  # GGML_TYPE_F32 of ggml.h
 _FLOAT_BYTES = 4
+_POLL_SECONDS = 0.2
 
 
 class _Tensor(ctypes.Structure):
@@ -51,10 +54,43 @@ class _Pool(ctypes.Structure):
     _fields_ = (("mem_size", ctypes.c_size_t), ("mem_buffer", ctypes.c_void_p), ("no_alloc", ctypes.c_bool))
 
 
-class Observer:
-    """Hands on what each of the named weight matrices multiplies. Give `callback` to llama.cpp and keep the observer.
+class _Task:
+    """One evaluation in another thread. Whoever waits for it may be interrupted at any line and then abandons it."""
 
-    Python code that llama.cpp calls cannot raise: `check` does, after the evaluation.
+    def __init__(self, evaluate: Callable[[], int]) -> None:
+        self._evaluate = evaluate
+        self._gate = threading.Lock()
+        self._begun = self._abandoned = False
+        self.ended = threading.Event()
+        self.result = 0
+        self.error: BaseException | None = None
+
+    def work(self) -> None:
+        """Evaluate, unless abandoned before."""
+        with self._gate:
+            if self._abandoned:
+                return
+            self._begun = True
+        try:
+            self.result = self._evaluate()
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.ended.set()
+
+    def abandon(self) -> None:
+        """Return when the evaluation will not begin any more, or has ended: nobody may free a model in use."""
+        with self._gate:
+            self._abandoned = True
+        while self._begun and not self.ended.is_set():
+            with suppress(KeyboardInterrupt):
+                self.ended.wait(_POLL_SECONDS)
+
+
+class Observer:
+    """Hands on what each of the named weight matrices multiplies.
+
+    Give `callback` to llama.cpp, keep the observer, and let it `run` each evaluation.
     """
 
     def __init__(
@@ -67,11 +103,24 @@ class Observer:
         self._error: BaseException | None = None
         self.callback: Any = library.ggml_backend_sched_eval_callback(self._called)
 
-    def check(self) -> None:
-        """Raise what went wrong in the evaluation before, if anything did."""
-        error, self._error = self._error, None
+    def run(self, evaluate: Callable[[], int]) -> int:
+        """Evaluate, and return what `evaluate` does. Raises what the observing raised, and KeyboardInterrupt.
+
+        The work is done in a thread of its own: Ctrl-C interrupts the main thread at the next line of Python, which
+        would be one that llama.cpp calls, and what is raised there is lost.
+        """
+        task = _Task(evaluate)
+        try:
+            threading.Thread(target=task.work).start()
+            while not task.ended.wait(_POLL_SECONDS):
+                pass
+        except BaseException as error:
+            self._error = error  # which `_called` sees, so that the evaluation ends
+            task.abandon()
+        error, self._error = self._error or task.error, None
         if error is not None:
             raise error
+        return task.result
 
     def _called(self, address: int, asks: bool, _data: object) -> bool:
         """`asks`: whether the tensor at `address` shall be shown once it is computed; else whether to go on."""
@@ -84,7 +133,7 @@ class Observer:
                 return weight is not None
             if weight is not None:
                 self._observe(weight, self._read(tensor.src[1]))
-        except BaseException as error:  # KeyboardInterrupt too: nothing may cross llama.cpp
+        except BaseException as error:  # nothing may cross llama.cpp
             self._error = error
             return False
         return True

@@ -297,12 +297,14 @@ class Runtime:
                 batch.n_seq_id[index] = 1
                 batch.seq_id[index][0] = _SEQUENCE
                 batch.logits[index] = wants_logits[index]
-            status: int = self._library.llama_decode(self._context, batch)
+
+            def decode() -> int:
+                return self._library.llama_decode(self._context, batch)
+
+            status = self._observer.run(decode) if self._observer is not None else decode()
         finally:
             self._library.llama_batch_free(batch)
         self.calls += 1
-        if self._observer is not None:
-            self._observer.check()
         if status == 1:
             raise ContextFullError(f"llama.cpp found no room for {count} more tokens; ask for a larger context.")
         if status != 0:

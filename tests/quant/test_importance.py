@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,24 @@ def test_what_goes_wrong_while_observing_reaches_the_caller(tmp_path: Path):
         pytest.raises(ValueError, match=r"no blk\.0\.attn_\w+\.weight \(5, 32\)"),
     ):
         runtime.verify([1, 2, 3, 4, 5])
+
+
+def test_ctrl_c_ends_an_evaluation_that_is_observed(tmp_path: Path):
+    write_llama(tmp_path / "m.gguf")
+    seen: list[str] = []
+
+    def interrupt(weight: str, rows: np.ndarray) -> None:
+        seen.append(weight)
+        if len(seen) == 2:
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(1)  # time for the main thread to hear of it
+
+    with (
+        Runtime.open(tmp_path / "m.gguf", context=256, threads=1, observe=interrupt) as runtime,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        runtime.verify([1, 2, 3])
+    assert len(seen) == 2
 
 
 def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
