@@ -16,8 +16,9 @@ import multiprocessing
 import os
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,12 +128,13 @@ def chunks(options: argparse.Namespace, processes: int) -> Iterator[Documents]:
         _start(str(options.tokenizer))
         yield from map(chunk, jobs)
         return
-    with multiprocessing.get_context("spawn").Pool(processes, _start, (str(options.tokenizer),)) as pool:
-        waiting = []
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, spawn, _start, (str(options.tokenizer),)) as pool:
+        waiting: deque[Future[Documents]] = deque()
         for job in jobs:
-            waiting.append(pool.apply_async(chunk, (job,)))
+            waiting.append(pool.submit(chunk, job))
             if len(waiting) > 2 * processes:
-                yield waiting.pop(0).get()
+                yield waiting.popleft().result()
 
 
 def fix_hash_seed() -> None:

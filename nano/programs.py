@@ -40,7 +40,7 @@ from quant.specials import Special
 MIN_FRAMES, MAX_FRAMES = 3, 200
 LONGEST_VALUE = 200
 SECONDS = 2.0
-"""A run that takes longer is not learned from."""
+"""A run that takes more of the processor's time is not learned from."""
 HELD_OUT_SHARE = 20
 """One source in this many is held out."""
 BUGS = 0.12
@@ -129,8 +129,8 @@ def _recorded(source: str, call: str) -> Trace | None:
     def give_up(_number: int, _frame: FrameType | None) -> None:
         raise _TooSlow
 
-    handler = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    handler = signal.signal(signal.SIGPROF, give_up)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -138,8 +138,8 @@ def _recorded(source: str, call: str) -> Trace | None:
     except (Exception, _TooSlow):
         return None
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, handler)
     return None if "_TooSlow" in (trace.outcome.value or "") else trace
 
 
