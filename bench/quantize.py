@@ -76,18 +76,18 @@ def main() -> None:
         digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
 
     first = found[0]
-    table = Table("build", "MB", "bits", "KL", "of plain", "same choice", "frames right")
+    table = Table("build", "calibrated", "MB", "bits", "KL", "of plain", "same choice", "frames")
     table.add_row(
-        "source", f"{builds[0][0].source_size / 1e6:.1f}", "16", "", "", "", _share(first.source_frames, first)
+        "F16", "", f"{builds[0][0].source_size / 1e6:.1f}", "16", "", "", "", _share(first.source_frames, first)
     )
-    for (build, calibrated), comparison in zip(builds, found, strict=True):
-        plain = found[builds.index((build, calibrated)) - 1] if calibrated else None
+    for index, ((build, calibrated), comparison) in enumerate(zip(builds, found, strict=True)):
         table.add_row(
-            f"{build.kind} calibrated" if calibrated else build.kind,
+            build.kind,
+            "yes" if calibrated else "",
             f"{build.size / 1e6:.1f}",
             f"{build.bits_per_weight:.2f}",
             f"{comparison.mean_divergence:.6f}",
-            f"{comparison.divergence / plain.divergence:.0%}" if plain else "",
+            f"{comparison.divergence / found[index - 1].divergence:.0%}" if calibrated else "",
             f"{comparison.agreement:.3%}",
             _share(comparison.build_frames, comparison),
         )
