@@ -45,7 +45,8 @@ from debugger.predicted.predict import Predictor, Proposal, predict
 from debugger.target import Target, find_targets
 from debugger.trace import VALUE, Ending, Frame, Trace
 from nano.calibration import Judged, calibration_error, plot
-from nano.programs import programs
+from nano.programs import GENERATED, programs
+from nano.real import is_held_out
 from quant.gguf_file import TEMPERATURE_KEY
 from quant.runtime import Runtime
 
@@ -104,13 +105,15 @@ class Measured:
 
 def generated(count: int) -> Iterator[Case]:
     """Held-out generated programs."""
-    for program, trace in itertools.islice(programs(HELD_OUT_SEED, held_out=True), count):
+    for program, trace in itertools.islice(programs(HELD_OUT_SEED, held_out=True, kinds=GENERATED), count):
         yield Case(program.kind, program.source, program.call, trace)
 
 
 def real_functions(name: str, count: int, max_frames: int) -> Iterator[Case]:
     """Calls of a benchmark's functions whose runs are short enough, spread over the whole of it."""
     rows = [json.loads(line) for line in (SHARED / f"{name}_calls.jsonl").read_text(encoding="utf-8").splitlines()]
+    if name == "mbpp":  # the other functions are trained on
+        rows = [row for row in rows if is_held_out(row["source"])]
     found = 0
     for row in rows[:: max(1, len(rows) // (2 * count))]:
         if found == count:
