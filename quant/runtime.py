@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -36,6 +38,7 @@ KV_TYPES = {"f32": "GGML_TYPE_F32", "f16": "GGML_TYPE_F16", "q8_0": "GGML_TYPE_Q
 DEFAULT_CONTEXT = 8192
 CONTEXT_STEP = 256
 """llama.cpp makes every context a multiple of this many tokens."""
+_SPINS = "GOMP_SPINCOUNT"
 _SEQUENCE = 0
 
 
@@ -140,10 +143,11 @@ class Runtime:
     ) -> Runtime:
         """Load a GGUF with room for `context` tokens.
 
-        `threads` defaults to the physical cores; `kv_type` is one of KV_TYPES; `flash_attention` None leaves it to
-        llama.cpp, which uses it where it can; `whole_window` keeps all keys and values of windowed layers, too, so
-        that rolling back never evaluates anything anew; `observe` is called during each evaluation with the name of
-        every weight matrix and what it multiplies, float32 [tokens, columns]. Raises ModelError.
+        `threads` defaults to the physical cores, one fewer for single tokens; `kv_type` is one of KV_TYPES;
+        `flash_attention` None leaves it to llama.cpp, which uses it where it can; `whole_window` keeps all keys and
+        values of windowed layers, too, so that rolling back never evaluates anything anew; `observe` is called during
+        each evaluation with the name of every weight matrix and what it multiplies, float32 [tokens, columns]. Raises
+        ModelError.
         """
         path = Path(path)
         file = read_gguf(path)
@@ -178,7 +182,11 @@ class Runtime:
                 parameters.flash_attn_type = getattr(library, f"LLAMA_FLASH_ATTN_TYPE_{switch}")
             if observer is not None:
                 parameters.cb_eval = observer.callback
-            parameters.n_threads = parameters.n_threads_batch = threads or psutil.cpu_count(logical=False) or 1
+            cores = psutil.cpu_count(logical=False) or 1
+            # Single tokens leave one core to everyone else: where all are busy, each step waits for a thread that the
+            # system has put aside. Chunks gain from every core and have fewer steps.
+            parameters.n_threads = threads or max(1, cores - 1)
+            parameters.n_threads_batch = threads or cores
             handle = library.llama_init_from_model(model, parameters)
             if not handle:
                 library.llama_model_free(model)
@@ -347,7 +355,8 @@ def load_library() -> Any:
     """
     global _callback
     try:
-        library: Any = importlib.import_module("llama_cpp.llama_cpp")
+        with _short_waits():
+            library: Any = importlib.import_module("llama_cpp.llama_cpp")
     except (ImportError, OSError, RuntimeError) as error:
         raise ModelError(
             f"llama-cpp-python does not load ({error}); reinstall it: pip install llama-cpp-python"
@@ -359,6 +368,24 @@ def load_library() -> Any:
             library.llama_log_set(_callback, ctypes.c_void_p(0))
             library.llama_backend_init()
     return library
+
+
+@contextmanager
+def _short_waits() -> Generator[None, None, None]:
+    """Let GNU's OpenMP, where it is loaded meanwhile, sleep soon where its threads wait for each other.
+
+    By default they spin for milliseconds, which beside other busy processes makes llama.cpp three times slower
+    (`python -m bench.busy`), and beside another that spins a hundred times. The library reads the environment once; programs that are started later must not
+    find it changed.
+    """
+    if _SPINS in os.environ:
+        yield
+        return
+    os.environ[_SPINS] = "3000"
+    try:
+        yield
+    finally:
+        del os.environ[_SPINS]
 
 
 def _keep_errors(level: int, text: bytes, _data: object) -> None:

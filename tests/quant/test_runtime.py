@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -249,3 +250,7 @@ for _ in range(200):
         refused += 1
 print(opened, refused)
 """
+
+
+def test_loading_leaves_the_environment_as_it_was(runtime):
+    assert "GOMP_SPINCOUNT" not in os.environ
