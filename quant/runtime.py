@@ -375,8 +375,8 @@ def _short_waits() -> Generator[None, None, None]:
     """Let GNU's OpenMP, where it is loaded meanwhile, sleep soon where its threads wait for each other.
 
     By default they spin for milliseconds, which beside other busy processes makes llama.cpp three times slower
-    (`python -m bench.busy`), and beside another that spins a hundred times. The library reads the environment once; programs that are started later must not
-    find it changed.
+    (`python -m bench.busy`), and beside another that spins a hundred times. The library reads the environment once;
+    programs that are started later must not find it changed.
     """
     if _SPINS in os.environ:
         yield
