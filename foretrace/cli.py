@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -18,6 +19,8 @@ from foretrace.options import Dtype, Format, Mode, Quantization
 if TYPE_CHECKING:
     from foretrace.session import Options
 
+CWM_FRAMES = 1000
+"""Steps of a run that `--format cwm` writes unless told otherwise: what a context of 32,768 tokens holds."""
 app = typer.Typer(
     epilog="Exit codes: 0 as predicted · 1 diverged · 2 bad target or option, or no call found · "
     "3 something could not run, or not to its end. Of several calls the highest counts.",
@@ -339,6 +342,8 @@ def _check(
 
     if spelling is Format.CWM and mode is not Mode.RUN:
         raise UsageError("--format cwm writes real runs only: use it with `foretrace run`.")
+    if spelling is Format.CWM and options.max_frames is None:
+        options = replace(options, max_frames=CWM_FRAMES)
     jobs = find_jobs(targets, calls)
     if options.predicted is not None and len(jobs) != 1:
         raise UsageError(f"--predicted is for one call, but there are {len(jobs)} here; name one with --call.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -32,18 +33,28 @@ def find_model(wanted: str | None = None) -> ModelFile:
 
     Raises ModelError where there is no such file. Whether it is a model shows only when it is loaded.
     """
-    wanted = wanted or os.environ.get(VARIABLE) or BUNDLED
+    if not wanted and os.environ.get(VARIABLE):
+        try:
+            return find_model(os.environ[VARIABLE])
+        except ModelError as error:
+            raise ModelError(f"{error} That is what {VARIABLE} asks for.") from error
+    wanted = wanted or BUNDLED
     if wanted == BUNDLED:
         return _existing(ModelFile(BUNDLED, bundled_path()), "The bundled model is missing; reinstall foretrace.")
     if _looks_like_path(wanted):
         path = Path(wanted).expanduser()
+        if not path.exists() and path.name == wanted and path.stem in installed():
+            path = models_folder() / wanted
         return _existing(ModelFile(path.stem, path), _no_such_file(path))
     return _existing(ModelFile(wanted, models_folder() / f"{wanted}.gguf"), _no_such_name(wanted))
 
 
 def installed() -> list[str]:
-    """Names of the models in the user's model folder."""
-    return sorted(path.stem for path in models_folder().glob("*.gguf") if path.is_file())
+    """Names of the models in the user's model folder. Raises ModelError where it cannot be read."""
+    try:
+        return sorted(path.stem for path in models_folder().glob("*.gguf") if path.is_file())
+    except OSError as error:
+        raise ModelError(f"{models_folder()} cannot be read ({error.strerror}); make it readable.") from error
 
 
 def models_folder() -> Path:
@@ -81,8 +92,11 @@ def _no_such_file(path: Path) -> str:
         return f"{path} is a checkpoint, not a GGUF; make one of it: foretrace model convert {path} OUT.gguf"
     if path.is_dir():
         return f"{path} is a folder; give the path of a GGUF."
-    if path.name == str(path) and path.stem in installed():
-        return f"There is no model file {path} here; the installed model is called {path.stem}."
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)) and path.suffix != ".gguf":
+        return (
+            f"There is no model file {path}. If it is a repository on the Hugging Face hub, get it first: "
+            f"foretrace model pull {path}"
+        )
     return f"There is no model file {path}; give the path of a GGUF."
 
 

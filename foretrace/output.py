@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 import foretrace
 from debugger.report import Report, Result, print_result, print_summary, to_cwm, to_json, to_junit, to_sarif
 from debugger.report.text import print_sources
+from debugger.trace import Ending
 from foretrace.options import Format
 from foretrace.session import UsageError
 
@@ -66,11 +67,21 @@ class Writer:
                 text, left_out = to_cwm(report)
                 for sentence in left_out:
                     print(f"foretrace: {sentence}", file=sys.stderr)
+                if not self._quiet:
+                    print(_traces_written(report, text.count("\n")), file=sys.stderr)
         if self._output is not None:
             write_atomically(self._output, text)
         else:
             sys.stdout.write(text)
             sys.stdout.flush()
+
+
+def _traces_written(report: Report, count: int) -> str:
+    ended = (Ending.RETURNED, Ending.RAISED)
+    stopped = [result.call for result in report.results if result.actual and result.actual.outcome.ending not in ended]
+    names = ", ".join(call for call in stopped[:5] if call) + (", ..." if len(stopped) > 5 else "")
+    early = f"; stopped early, and written as far as they went: {names}" if stopped else ""
+    return f"{count} {'trace' if count == 1 else 'traces'} written{early}."
 
 
 class _Console(Console):

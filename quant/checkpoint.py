@@ -45,6 +45,7 @@ _OTHER_NAMES = {
 }
 _IGNORED = re.compile(r"rotary_emb\.inv_freq$")
 """Buffers that some checkpoints keep, computed from the configuration again by whoever loads them."""
+_LFS_POINTER = b"version https://git-lfs"
 _SHARD = re.compile(r"model-(\d+)-of-(\d+)\.safetensors")
 
 
@@ -134,7 +135,8 @@ class Checkpoint:
         config = _Config(folder, read_json(folder / "config.json"))
         kind = config.data.get("model_type")
         if kind not in ("cwm", "llama"):
-            raise ModelError(f"{folder} holds a model of type {kind!r}, not a Code World Model.")
+            found = "does not say its model_type" if kind is None else f"holds a model of type {kind!r}"
+            raise ModelError(f"{folder} {found}; a Code World Model says 'cwm' (older copies 'llama').")
         config.refuse_what_cwm_has_not()
         shape = config.shape(assumptions)
         rope = config.rope(assumptions)
@@ -166,13 +168,13 @@ class _Config:
     def number(self, key: str, within: Mapping[str, Any] | None = None) -> int:
         value = (self.data if within is None else within).get(key)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ModelError(f"{self.path} says {key} is {value!r}, which must be a whole number from 1 on.")
+            raise ModelError(f"{self.path} {_said(key, value)}, which must be a whole number from 1 on.")
         return value
 
     def positive(self, key: str, within: Mapping[str, Any] | None = None) -> float:
         value = (self.data if within is None else within).get(key)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ModelError(f"{self.path} says {key} is {value!r}, which must be a number above 0.")
+            raise ModelError(f"{self.path} {_said(key, value)}, which must be a number above 0.")
         return float(value)
 
     def refuse_what_cwm_has_not(self) -> None:
@@ -275,6 +277,10 @@ class _Config:
         if rope.high <= rope.low:
             raise ModelError(f"{self.path} has rope parameters that make no sense: {rope}.")
         return rope
+
+
+def _said(key: str, value: object) -> str:
+    return f"does not say {key}" if value is None else f"says {key} is {value!r}"
 
 
 def _check_llama(folder: Path, shape: Shape, rope: Rope, specials_spelled: bool, assumptions: list[str]) -> None:
@@ -387,11 +393,12 @@ def _read_head(path: Path) -> dict[str, Weights]:
         size = path.stat().st_size
         described = SafetensorsLocal(path).tensors
     except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}).") from error
+        raise ModelError(f"{path} cannot be read ({error.strerror}); make it readable.") from error
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise ModelError(
-            f"{path} has a head that cannot be read ({error}); it is cut short or no safetensors file."
-        ) from error
+        with path.open("rb") as file:
+            pointer = file.read(len(_LFS_POINTER)) == _LFS_POINTER
+        what = "is a Git LFS pointer, not the weights themselves" if pointer else "is cut short or no safetensors file"
+        raise ModelError(f"{path} {what}; download it again.") from error
     found: dict[str, Weights] = {}
     for name, tensor in described.items():
         offset, length = tensor.data_range.offset, tensor.data_range.size

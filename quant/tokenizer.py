@@ -66,7 +66,7 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path.parent} has no {path.name}; give the folder of a Hugging Face checkpoint with all its files."
         ) from None
     except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}).") from error
+        raise ModelError(f"{path} cannot be read ({error.strerror}); make it readable.") from error
     except (ValueError, RecursionError):
         raise ModelError(f"{path} is not JSON; download it again.") from None
     if not isinstance(found, dict):
@@ -92,9 +92,7 @@ def vocabulary_of(data: Mapping[str, Any], path: Path, rows: int) -> Tokenizer:
     try:
         return _vocabulary_of(data, path, rows)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(
-            f"{path} cannot be read as a tokenizer ({type(error).__name__}: {error}); download it again."
-        ) from error
+        raise ModelError(f"{path} is no tokenizer.json that can be understood; download it again.") from error
 
 
 def _vocabulary_of(data: Mapping[str, Any], path: Path, rows: int) -> Tokenizer:

@@ -58,7 +58,7 @@ def read_traces(path: Path) -> list[WrittenTrace]:
     except FileNotFoundError:
         raise ModelError(f"There is no trace file {path}; {_HOW}.") from None
     except OSError as error:
-        raise ModelError(f"The trace file {path} cannot be read: {error.strerror}.") from error
+        raise ModelError(f"The trace file {path} cannot be read ({error.strerror}); name a file that can.") from error
     except UnicodeDecodeError:
         raise ModelError(f"The trace file {path} is not UTF-8 text; {_HOW}.") from None
     traces = [_read_line(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
@@ -70,8 +70,8 @@ def read_traces(path: Path) -> list[WrittenTrace]:
 def _read_line(line: str, where: str) -> WrittenTrace:
     try:
         row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{where} is not JSON ({error}); {_HOW}.") from None
+    except (ValueError, RecursionError):
+        raise ModelError(f"{where} is not JSON; {_HOW}.") from None
     fields = cast("dict[str, object]", row if isinstance(row, dict) else {})
     text = fields.get("text")
     if not isinstance(text, str):

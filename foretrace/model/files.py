@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Generator
@@ -23,10 +25,13 @@ def new_file(out: Path, *, force: bool) -> Generator[Path, None, None]:
     full or the file cannot be written.
     """
     if not out.parent.is_dir():
-        raise UsageError(f"There is no folder {out.parent} for {out.name}; make it, or name another file.")
+        problem = f"{out.parent} is no folder" if out.parent.exists() else f"There is no folder {out.parent}"
+        raise UsageError(f"{problem} for {out.name}; make one, or name another file.")
     if out.is_dir():
         raise UsageError(f"{out} is a folder; name a file.")
-    if out.exists() and not force:
+    if out.exists() and not out.is_file():
+        raise UsageError(f"{out} is no ordinary file; name another.")
+    if os.path.lexists(out) and not force:
         raise UsageError(f"{out} exists; name another file, or replace it with --force.")
     try:
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", ignore_cleanup_errors=True) as folder:
@@ -34,9 +39,10 @@ def new_file(out: Path, *, force: bool) -> Generator[Path, None, None]:
             yield part
             part.replace(out)
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "free some space or name another place" if full else "name another place"
         raise ModelError(
-            f"{out} cannot be written ({error.strerror or error}); free some space or name another place. "
-            "Nothing was left behind."
+            f"{out} cannot be written ({error.strerror or error}); {advice}. Nothing was left behind."
         ) from error
 
 

@@ -64,6 +64,7 @@ CWM = "cwm-32b"
 """As MODEL: Meta's model, of which no file needs to be here."""
 REPOSITORY = "facebook/cwm"
 CONTEXTS = (8192, 32_768, 131_072)
+_CONVERTED = "cwm-bf16.gguf"
 
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])(iB|B|)", re.IGNORECASE)
@@ -97,8 +98,9 @@ def plan_model(model: str, vram: str | None, bandwidth: str | None, context: int
     host, notes = found.host, list(subject.notes)
     device = given or pool(found.gpus or found.unused)
     if bandwidth is not None and given is None:
-        rate = parse_bandwidth(bandwidth)
-        device, host = (replace(device, bandwidth=rate), host) if device else (None, replace(host, bandwidth=rate))
+        if device is None:
+            raise UsageError("--bandwidth is a GPU's, and there is none here; give its memory too: --vram 24GiB.")
+        device = replace(device, bandwidth=parse_bandwidth(bandwidth))
     if given is None and found.problem:
         notes.append(found.problem)
     if device is None:
@@ -112,6 +114,10 @@ def plan_model(model: str, vram: str | None, bandwidth: str | None, context: int
     if best.context not in contexts:
         contexts = sorted([*contexts, best.context])
     table = [(build, [best_kv(build, tokens, device, host) for tokens in contexts]) for build in subject.builds]
+    if vram is not None and re.search(r"\d\s*GB", vram, re.IGNORECASE):
+        notes.append(f"{vram} are {spelled_size(parse_size(vram))}; cards sold as {vram} mostly have as many GiB.")
+    if any(fit is not None and fit.kv_type == "q8_0" for _, fits in table for fit in fits):
+        notes.append("q8_0: keys and values are kept in 8 bits, where 16 do not fit.")
     notes += _notes(best, device, host, given is not None)
     if as_json:
         print(json.dumps(_json(subject, device, host, given is not None, contexts, table, best, notes), indent=1))
@@ -158,7 +164,7 @@ def _given_device(vram: str | None, bandwidth: str | None) -> Device | None:
 
 def _subject(model: str) -> Subject:
     if model.casefold() == CWM:
-        return _of_shape("CWM 32B", CWM_32B, [f"foretrace model pull {REPOSITORY}"], "CHECKPOINT", ())
+        return _of_shape("CWM 32B", CWM_32B, [f"foretrace model pull {REPOSITORY}"], REPOSITORY, ())
     folder = Path(model).expanduser()
     if (folder / "config.json").is_file():
         from quant.checkpoint import Checkpoint
@@ -188,10 +194,12 @@ def _of_shape(name: str, shape: Shape, before: Sequence[str], folder: str, notes
     """A model that is to be converted first."""
     commands: dict[str, tuple[str, ...]] = {}
     for build in BUILDS:
-        steps = [*before, f"foretrace model convert {folder} cwm-BF16.gguf"]
+        steps = [*before, f"foretrace model convert {folder} {_CONVERTED}"]
+        out = _CONVERTED
         if build in QUANTIZED:
-            steps.append(f"foretrace model quantize cwm-BF16.gguf cwm-{build}.gguf --type {build}")
-        commands[build] = (*steps, f"foretrace diff TARGET --model cwm-{build}.gguf")
+            out = f"cwm-{build}.gguf"
+            steps.append(f"foretrace model quantize {_CONVERTED} {out} --type {build}")
+        commands[build] = (*steps, f"foretrace diff TARGET --model {out}")
     return Subject(name, tuple(build_of_shape(shape, build) for build in BUILDS), commands, tuple(notes))
 
 
@@ -222,6 +230,8 @@ def _notes(best: Fit, device: Device | None, host: Device, given: bool) -> list[
         notes.append(f"The driver's {assumed} are an assumption; all else is what llama.cpp allocates.")
     if given and host.memory_total:
         notes.append("RAM is that of this machine.")
+    if best.memory.host.weights and host.bandwidth and (device is None or not best.whole):
+        notes.append("The RAM's speed was measured just now; other programs that use it make it less.")
     return notes
 
 

@@ -232,7 +232,7 @@ def _print(
     if importance is not None:
         table.add_row("calibrated", f"on {importance.tokens:,} tokens; traces: {importance.traces}")
     else:
-        table.add_row("calibrated", "no; --calibrate TRACES makes a better build of the same size")
+        table.add_row("calibrated", "no; --calibrate TRACES makes a better build of about the same size")
     if comparison is not None:
         frames = comparison.frames
         table.add_row("measured", f"on {comparison.tokens:,} tokens, {frames:,} frames; traces: {comparison.traces}")

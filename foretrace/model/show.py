@@ -16,7 +16,6 @@ from typing import Any, cast
 from foretrace.model.files import spelled_size
 from foretrace.models import (
     BUNDLED,
-    VARIABLE,
     bundled_path,
     checkpoints_folder,
     find_model,
@@ -290,7 +289,7 @@ def list_models(as_json: bool) -> int:
         default = next((name for name, path in paths.items() if path == chosen), str(chosen))
         paths.setdefault(default, chosen)
     except ModelError as error:
-        problem = f"{VARIABLE} is of no use: {error}"
+        problem = str(error)
     models = [_listed(name, path, name == default) for name, path in paths.items()]
     checkpoints = [_listed_folder(folder, folder.name) for folder in _folders(checkpoints_folder())]
     unfinished = [
@@ -338,7 +337,10 @@ def _listed_folder(folder: Path, name: str) -> dict[str, Any]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    except OSError as error:
+        raise ModelError(f"{folder} cannot be read ({error.strerror}); make it readable.") from error
 
 
 def _print_models(models: Sequence[dict[str, Any]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from foretrace.model.files import bytes_bar, new_file, spelled_size
@@ -62,3 +64,14 @@ def test_a_bar_draws_nothing_where_nobody_looks(capfd, monkeypatch):
 )
 def test_sizes_are_spelled_for_people(size, words):
     assert spelled_size(size) == words
+
+
+def test_what_is_no_ordinary_file_is_never_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UsageError, match="is no ordinary file"), new_file(pipe, force=True):
+        pass
+    assert pipe.is_fifo()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="exists"), new_file(tmp_path / "link", force=False):
+        pass

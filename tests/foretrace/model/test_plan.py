@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from bench.memory import write_empty_gguf
 from foretrace.cli import app
 from foretrace.model import plan as module
-from foretrace.model.plan import parse_bandwidth, parse_size
+from foretrace.model.plan import parse_bandwidth, parse_size, plan_model
 from foretrace.session import UsageError
 from quant.device import Device, Devices
 from quant.plan import GIB, build_of_shape
@@ -171,3 +171,9 @@ def test_a_model_that_is_none_is_said(tmp_path):
         result = plan(model)
         assert result.exit_code == 3
         assert len(result.stderr.splitlines()) == 1 and result.stdout == ""
+
+
+def test_a_bandwidth_without_a_gpu_is_refused(machine):
+    machine(Devices((), (), HOST))
+    with pytest.raises(UsageError, match="give its memory too: --vram"):
+        plan_model("nano", None, "1008GB/s", None, True)

@@ -80,7 +80,7 @@ def test_a_default_that_lies_elsewhere_is_listed_and_one_that_is_not_there_is_sa
     assert rows(run("list"))[str(path)][0] == "*"
     monkeypatch.setenv("FORETRACE_MODEL", "gone")
     text = run("list")
-    assert "FORETRACE_MODEL is of no use: There is no model called gone" in text
+    assert "There is no model called gone" in text and "That is what FORETRACE_MODEL asks for." in text
     assert "*" not in text
 
 
@@ -215,12 +215,13 @@ def test_a_near_miss_is_told_what_there_is(models, tmp_path, monkeypatch):
         "cwm-q4_k_m": "did you mean cwm-Q4_K_M? There is nano, cwm-Q4_K_M,",
         "cwm-Q4_KM": "did you mean cwm-Q4_K_M?",
         "whatever": "There is no model called whatever; there is nano, cwm-Q4_K_M,",
-        "cwm-Q4_K_M.gguf": "the installed model is called cwm-Q4_K_M",
+        "facebook/cwm": "foretrace model pull facebook/cwm",
         "checkpoint": "foretrace model convert checkpoint OUT.gguf",
         "./empty": "is a folder",
     }.items():
         with pytest.raises(ModelError) as caught:
             find_model(wanted)
         assert sentence in str(caught.value)
+    assert find_model("cwm-Q4_K_M.gguf").path == models / "cwm-Q4_K_M.gguf", "a file's name says which is meant"
     (tmp_path / "cwm-Q4_K_M").mkdir()
     assert find_model("cwm-Q4_K_M").path == models / "cwm-Q4_K_M.gguf", "a folder does not hide a model's name"
