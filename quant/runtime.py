@@ -338,6 +338,8 @@ def _check_head(file: GgufFile) -> Shape:
         raise ModelError(
             f"{file.path} turns {turned} of {shape.head_size} dimensions of each head, and CWM all; build it again."
         )
+    if file.architecture == ARCHITECTURE and not any(shape.windowed):
+        raise ModelError(f"{file.path} gives no layer a window, and a CWM three in four; build it again.")
     return shape
 
 

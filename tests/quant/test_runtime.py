@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bench.random_gguf import shape_called, write_random_gguf
 from foretrace.models import bundled_path
 from quant.errors import CancelledError, ContextFullError, ModelError
 from quant.runtime import CHUNK_TOKENS, CONTEXT_STEP, Runtime
@@ -254,3 +256,10 @@ print(opened, refused)
 
 def test_loading_leaves_the_environment_as_it_was(runtime):
     assert "GOMP_SPINCOUNT" not in os.environ
+
+
+def test_a_model_whose_layers_have_no_window_is_refused(tmp_path):
+    shape = shape_called("small")
+    write_random_gguf(tmp_path / "m.gguf", replace(shape, windowed=(False,) * shape.layers), "Q4_0")
+    with pytest.raises(ModelError, match="gives no layer a window"):
+        Runtime.open(tmp_path / "m.gguf")
