@@ -65,7 +65,11 @@ def quantize_model(
             importance = _calibrate(path, to_calibrate, threads, notes)
         with bytes_bar(f"Writing {out.name}") as show:
             build = quantize(path, part, kind, importance, threads, show)
-    comparison = _measure(path, out, to_measure, threads, notes) if to_measure else None
+    try:
+        comparison = _measure(path, out, to_measure, threads, notes) if to_measure else None
+    except BaseException:  # Ctrl-C and SIGTERM, too
+        print(f"{out} is whole; only measuring it did not come to its end.", file=sys.stderr)
+        raise
     if as_json:
         print(json.dumps(_json(path, out, build, importance, comparison, notes), indent=1))
     else:
