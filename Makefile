@@ -28,6 +28,8 @@ format: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench.capture
+	$(BIN)/python -m bench.busy
+	$(BIN)/python -m bench.memory
 
 clean:
 	rm -rf $(VENV) build dist

@@ -13,8 +13,6 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -25,8 +23,10 @@ from gguf.gguf_writer import TensorInfo as WriterTensor
 from rich.console import Console
 from rich.table import Table
 
+from quant.convert import write_shape
 from quant.device import find_devices
 from quant.gguf_file import read_gguf
+from quant.llama_log import CapturedLog
 from quant.plan import MIB, Build, build_of_shape, memory, pool, room_on
 from quant.runtime import ALL_LAYERS, CHUNK_TOKENS, KV_TYPES, VERIFY_TOKENS, load_library
 from quant.shape import ARCHITECTURE, CWM_32B, Shape, windowed_layers
@@ -92,26 +92,8 @@ def write_empty_gguf(path: Path, build: Build, architecture: str = ARCHITECTURE)
     """A GGUF of the build's shape and types whose weights are a hole in the file, with a vocabulary without words."""
     shape = build.shape
     writer = gguf.GGUFWriter(path, architecture)
-    writer.add_block_count(shape.layers)
-    writer.add_context_length(shape.context)
-    writer.add_embedding_length(shape.hidden)
-    writer.add_feed_forward_length(shape.feed_forward)
-    writer.add_head_count(shape.heads)
-    writer.add_head_count_kv(shape.kv_heads)
-    writer.add_key_length(shape.head_size)
-    writer.add_value_length(shape.head_size)
-    writer.add_rope_dimension_count(shape.head_size)
-    writer.add_rope_freq_base(1e6)
-    writer.add_layer_norm_rms_eps(1e-5)
-    if architecture == ARCHITECTURE:
-        writer.add_sliding_window(shape.window)
-        writer.add_sliding_window_pattern(list(shape.windowed))
-        writer.add_logit_scale(1.0)
-        writer.add_residual_scale(1.0)
-        writer.add_embedding_scale(1.0)
-        writer.add_attention_scale(shape.head_size**-0.5)
+    write_shape(writer, shape, norm_epsilon=1e-5, rope_theta=1e6)
     writer.add_tokenizer_model("none")
-    writer.add_vocab_size(shape.vocabulary)
     end = 0
     for tensor in build.tensors:
         if architecture != ARCHITECTURE and tensor.name.endswith("attn_sinks.weight"):
@@ -133,7 +115,7 @@ def allocated(path: Path, case: Case, *, simulated: bool) -> tuple[Parts, Parts]
     VERIFY_TOKENS times.
     """
     library = load_library()
-    with logged(library) as lines:
+    with CapturedLog(library) as log:
         model_parameters = library.llama_model_default_params()
         model_parameters.n_gpu_layers = 2**31 - 1 if case.gpu_layers == ALL_LAYERS else case.gpu_layers
         no_devices = (ctypes.c_void_p * 1)()
@@ -144,7 +126,7 @@ def allocated(path: Path, case: Case, *, simulated: bool) -> tuple[Parts, Parts]
             model_parameters.load_mode = library.LLAMA_LOAD_MODE_NONE
         model = library.llama_model_load_from_file(str(path).encode(), model_parameters)
         if not model:
-            raise RuntimeError("".join(lines)[-2000:])
+            raise RuntimeError(log.text[-2000:])
         parameters = library.llama_context_default_params()
         parameters.n_ctx = case.context
         parameters.n_batch = parameters.n_ubatch = CHUNK_TOKENS
@@ -158,12 +140,12 @@ def allocated(path: Path, case: Case, *, simulated: bool) -> tuple[Parts, Parts]
         context = library.llama_init_from_model(model, parameters)
         if not context:
             library.llama_model_free(model)
-            raise RuntimeError("".join(lines)[-2000:])
+            raise RuntimeError(log.text[-2000:])
         library.llama_free(context)
         library.llama_model_free(model)
-    device, host = _read_log("".join(lines))
+    device, host = _read_log(log.text)
     if simulated and not case.gpu_layers:
-        kv = sum(float(size) for size in _KV.findall("".join(lines)))
+        kv = sum(float(size) for size in _KV.findall(log.text))
         host = replace(host, kv=int(kv * MIB))
     return device, host
 
@@ -204,24 +186,6 @@ def _read_log(log: str) -> tuple[Parts, Parts]:
         sides[in_ram][part] += float(size) * MIB * (VERIFY_TOKENS if part == "output" else 1)
     device, host = (Parts(*(int(side[part]) for part in ("model", "KV", "compute", "output"))) for side in sides)
     return device, host
-
-
-@contextmanager
-def logged(library: Any) -> Generator[list[str], None, None]:
-    """Everything that llama.cpp logs in the block."""
-    lines: list[str] = []
-    before, data = library.llama_log_callback(), ctypes.c_void_p()
-    library.llama_log_get(ctypes.byref(before), ctypes.byref(data))
-
-    def take(_level: int, text: bytes, _data: object) -> None:
-        lines.append(text.decode(errors="replace"))
-
-    keep = library.llama_log_callback(take)
-    library.llama_log_set(keep, ctypes.c_void_p())
-    try:
-        yield lines
-    finally:
-        library.llama_log_set(before, data)
 
 
 def predicted(build: Build, case: Case, device_kind: str) -> tuple[Parts, Parts]:

@@ -27,7 +27,7 @@ from gguf.constants import GGMLQuantizationType as Block
 from numpy.typing import NDArray
 
 from quant.checkpoint import CWM_ROPE
-from quant.convert import NO_SINK
+from quant.convert import NO_SINK, write_shape
 from quant.errors import ModelError
 from quant.gguf_file import read_gguf
 from quant.plan import QUANTIZED, build_of_shape
@@ -262,24 +262,7 @@ def _write_metadata(writer: gguf.GGUFWriter, shape: Shape, kind: str) -> None:
     writer.add_description(NOTE)
     writer.add_file_type(LlamaFileType[f"MOSTLY_{kind}"])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    writer.add_vocab_size(shape.vocabulary)
-    writer.add_context_length(shape.context)
-    writer.add_embedding_length(shape.hidden)
-    writer.add_feed_forward_length(shape.feed_forward)
-    writer.add_block_count(shape.layers)
-    writer.add_head_count(shape.heads)
-    writer.add_head_count_kv(shape.kv_heads)
-    writer.add_key_length(shape.head_size)
-    writer.add_value_length(shape.head_size)
-    writer.add_layer_norm_rms_eps(NORM_EPSILON)
-    writer.add_rope_dimension_count(shape.head_size)
-    writer.add_rope_freq_base(CWM_ROPE.theta)
-    writer.add_sliding_window(shape.window)
-    writer.add_sliding_window_pattern(shape.windowed)
-    writer.add_logit_scale(1.0)
-    writer.add_residual_scale(1.0)
-    writer.add_embedding_scale(1.0)
-    writer.add_attention_scale(shape.head_size**-0.5)
+    write_shape(writer, shape, norm_epsilon=NORM_EPSILON, rope_theta=CWM_ROPE.theta)
     spelled, kinds = pieces(shape.vocabulary)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("llama-bpe")

@@ -78,8 +78,8 @@ def _llama() -> Finding:
 
 
 def _gpu() -> Finding:
-    from foretrace.model.files import spelled_size
     from quant.device import REMEDY, find_devices
+    from quant.sizes import spelled_size
 
     devices = find_devices()
     found = devices.gpus or devices.unused
@@ -102,22 +102,17 @@ def _gpu() -> Finding:
 def _model(wanted: str | None) -> Finding:
     from debugger.predicted.predict import predict
     from debugger.target import SourceFile, Target
-    from foretrace.model.files import spelled_size
     from foretrace.models import find_model
-    from quant.device import find_devices
     from quant.errors import ModelError
-    from quant.gguf_file import read_gguf
-    from quant.plan import choose
-    from quant.runtime import ALL_LAYERS, Runtime
+    from quant.load import load
+    from quant.runtime import ALL_LAYERS
+    from quant.sizes import spelled_size
     from quant.specials import special_ids
 
     try:
         file = find_model(wanted)
-        devices = find_devices()
-        choice = choose(read_gguf(file.path), devices.gpus, devices.host)
-        with Runtime.open(
-            file.path, context=choice.context, kv_type=choice.kv_type, gpu_layers=choice.gpu_layers
-        ) as runtime:
+        runtime, choice = load(file.path)
+        with runtime:
             special_ids(runtime.vocabulary, file.path)
             target = Target(SourceFile.from_text("add.py", _PROGRAM), "add", 1, 3)
             frames = predict(runtime, target, _CALL, max_frames=2).frames

@@ -39,7 +39,7 @@ class Writer:
         self._full = full
         self._quiet = quiet
         self._text = io.StringIO() if output is not None else None
-        self._console = _console(self._text)
+        self._console = report_console(self._text)
         self._started = False
 
     def add(self, report: Report, result: Result) -> None:
@@ -91,7 +91,8 @@ class _Console(Console):
         raise  # what is being handled: a BrokenPipeError
 
 
-def _console(file: io.StringIO | None) -> Console:
+def report_console(file: io.StringIO | None = None) -> Console:
+    """A console for what a person reads, on standard output or into `file`; as wide as a terminal, or PLAIN_WIDTH."""
     console = _Console(file=file, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = _Console(file=file, highlight=False, width=PLAIN_WIDTH)

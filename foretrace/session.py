@@ -255,19 +255,16 @@ class Session:
 
     def _load_model(self) -> None:
         from foretrace.models import BUNDLED, find_model
-        from quant.device import find_devices
-        from quant.gguf_file import read_gguf
-        from quant.plan import choose
-        from quant.runtime import Runtime
+        from quant.load import load
         from quant.specials import special_ids
 
         file = find_model(self._options.model)
-        devices = find_devices()
-        choice = choose(read_gguf(file.path), devices.gpus, devices.host, self._options.context)
-        self._runtime = self._stack.enter_context(
-            Runtime.open(file.path, context=choice.context, kv_type=choice.kv_type, gpu_layers=choice.gpu_layers)
-        )
+        runtime, choice = load(file.path, context=self._options.context)
+        self._runtime = self._stack.enter_context(runtime)
         self.warnings = (*self._runtime.warnings, *choice.notes)
+        asked = self._options.context
+        if asked is not None and choice.context < asked and not self.warnings:
+            self.warnings = (f"{file.name} is for {choice.context:,} tokens, so it gets no context of {asked:,}.",)
         special_ids(self._runtime.vocabulary, file.path)
         description = self._runtime.description
         if file.name == BUNDLED:

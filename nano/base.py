@@ -18,6 +18,7 @@ from gguf import GGUFReader, dequantize
 from transformers import CwmConfig, CwmForCausalLM
 
 from nano.tokenizer import SPECIALS, Vocabulary, build_tokenizer, smollm2_path, tokenizer_config, trimmed_vocabulary
+from quant.checkpoint import LAYER_NAMES
 
 WORK = Path(__file__).parent / "work"
 CONTEXT_LENGTH = 8192
@@ -33,18 +34,6 @@ base_model: HuggingFaceTB/SmolLM2-135M-Instruct
 A tiny Code World Model: it predicts Python runs line by line. How it is made: the folder nano/ of foretrace.
 """
 """README.md of the checkpoint; `foretrace model convert` takes name, licence and origin from it."""
-
-LAYER_TENSORS = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
 
 
 def unpermute(weight: npt.NDArray[np.float32], heads: int) -> npt.NDArray[np.float32]:
@@ -93,7 +82,7 @@ def nano_model(reader: GGUFReader, vocabulary: Vocabulary) -> CwmForCausalLM:
         "model.norm.weight": tensors["output_norm.weight"],
     }
     for layer in range(config.num_hidden_layers):
-        for ours, theirs in LAYER_TENSORS.items():
+        for ours, theirs in LAYER_NAMES.items():
             weight = tensors[f"blk.{layer}.{ours}.weight"]
             if ours == "attn_q":
                 weight = unpermute(weight, config.num_attention_heads)

@@ -27,7 +27,7 @@ SINGLE = "model.safetensors"
 DTYPE_SIZES = {"BF16": 2, "F16": 2, "F32": 4}
 """The kinds of numbers that a checkpoint may hold, by safetensors' names, and their bytes."""
 
-_LAYER_NAMES = {
+LAYER_NAMES = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
     "attn_k": "self_attn.k_proj",
@@ -38,6 +38,7 @@ _LAYER_NAMES = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+"""The parts of a layer: llama.cpp's name, and transformers'."""
 _OTHER_NAMES = {
     "token_embd.weight": "model.embed_tokens.weight",
     "output_norm.weight": "model.norm.weight",
@@ -336,7 +337,7 @@ def _name_in_checkpoint(name: str) -> str:
     if name in _OTHER_NAMES:
         return _OTHER_NAMES[name]
     _, layer, part, _ = name.split(".")
-    return f"model.layers.{layer}.{_LAYER_NAMES[part]}.weight"
+    return f"model.layers.{layer}.{LAYER_NAMES[part]}.weight"
 
 
 def _read_tensors(folder: Path) -> dict[str, Weights]:

@@ -22,6 +22,7 @@ from quant.checkpoint import DTYPE_SIZES, Checkpoint, Weights
 from quant.errors import ModelError
 from quant.gguf_file import TEMPERATURE_KEY
 from quant.shape import ARCHITECTURE, Shape
+from quant.sizes import spelled_size
 from quant.specials import Special
 
 FORMAT_VERSION = 1
@@ -143,7 +144,7 @@ def _write_weights(
     free = shutil.disk_usage(out.parent).free
     if free < needed:
         raise ModelError(
-            f"{out.name} needs {_readable(needed)} more, but its disk has {_readable(free)} free; "
+            f"{out.name} needs {spelled_size(needed)} more, but its disk has {spelled_size(free)} free; "
             "free some space or name another place."
         )
     done = rounded = 0
@@ -270,6 +271,14 @@ def _write_metadata(writer: gguf.GGUFWriter, opened: Checkpoint, dtype: str, rep
     writer.add_uint32("foretrace.format_version", FORMAT_VERSION)
     writer.add_float32(TEMPERATURE_KEY, 1.0)  # taken at its word until it is measured: `python -m nano.calibrate`
     writer.add_file_type(_FILE_TYPES[dtype])
+    write_shape(writer, shape, norm_epsilon=opened.norm_epsilon, rope_theta=opened.rope.theta)
+    _write_vocabulary(writer, opened)
+    licence = card.licence_name if card.licence == "other" and card.licence_name else card.licence
+    return name, licence
+
+
+def write_shape(writer: gguf.GGUFWriter, shape: Shape, *, norm_epsilon: float, rope_theta: float) -> None:
+    """Write a model's numbers as metadata; those that make a CWM of it only where the architecture has them."""
     writer.add_vocab_size(shape.vocabulary)
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.hidden)
@@ -279,18 +288,17 @@ def _write_metadata(writer: gguf.GGUFWriter, opened: Checkpoint, dtype: str, rep
     writer.add_head_count_kv(shape.kv_heads)
     writer.add_key_length(shape.head_size)
     writer.add_value_length(shape.head_size)
-    writer.add_layer_norm_rms_eps(opened.norm_epsilon)
+    writer.add_layer_norm_rms_eps(norm_epsilon)
     writer.add_rope_dimension_count(shape.head_size)
-    writer.add_rope_freq_base(opened.rope.theta)
+    writer.add_rope_freq_base(rope_theta)
+    if writer.arch != ARCHITECTURE:
+        return
     writer.add_sliding_window(shape.window)
     writer.add_sliding_window_pattern(shape.windowed)
     writer.add_logit_scale(1.0)
     writer.add_residual_scale(1.0)
     writer.add_embedding_scale(1.0)
     writer.add_attention_scale(shape.head_size**-0.5)
-    _write_vocabulary(writer, opened)
-    licence = card.licence_name if card.licence == "other" and card.licence_name else card.licence
-    return name, licence
 
 
 def _write_vocabulary(writer: gguf.GGUFWriter, opened: Checkpoint) -> None:
@@ -305,7 +313,3 @@ def _write_vocabulary(writer: gguf.GGUFWriter, opened: Checkpoint) -> None:
     # Who makes a prompt puts the first token there.
     writer.add_add_bos_token(False)
     writer.add_add_space_prefix(False)
-
-
-def _readable(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"

@@ -532,8 +532,6 @@ def choose(file: GgufFile, devices: Sequence[Device], host: Device, wanted_conte
     if fit is None:
         raise ModelError(too_large(file.path.name, least_needed([build], min(wanted, LEAST_CONTEXT)), device, host))
     notes: list[str] = []
-    if wanted_context is not None and wanted_context > wanted:
-        notes.append(f"The context is {wanted:,} tokens instead of {wanted_context:,}, since the model knows no more.")
     if fit.context < wanted:
         notes.append(f"The context is {fit.context:,} tokens instead of {wanted:,}, since memory holds no more.")
     if device is not None and not fit.whole:

@@ -22,8 +22,10 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from quant.errors import ModelError
 from quant.gguf_file import GgufFile, read_gguf
 from quant.importance import Importance
+from quant.llama_log import CapturedLog
 from quant.plan import FLOATS, QUANTIZED
 from quant.runtime import load_library
+from quant.sizes import spelled_size
 
 DATASET = "execution traces"
 """What the GGUF says that its importance matrix was collected from."""
@@ -36,7 +38,6 @@ _RAISED = {"Q4_K_M": ("Q4_K", "Q5_K"), "Q5_K_M": ("Q5_K", "Q6_K")}
 """For a build which type is raised, and to which."""
 MOST_GROWTH = 0.03
 """The part by which raising may make a file larger; where it would be more, it is not done."""
-_ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR of ggml.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +95,18 @@ def quantize(
     free = shutil.disk_usage(out.parent).free
     if free < needed:
         raise ModelError(
-            f"{kind} of {source.name} needs {_megabytes(needed)}, but only {_megabytes(free)} are free in "
+            f"{kind} of {source.name} needs {spelled_size(needed)}, but only {spelled_size(free)} are free in "
             f"{out.parent}; free some space or name another place."
         )
     try:
-        with _Log(library) as log:
+        with CapturedLog(library) as log:
             failed = _run(library, source, out, parameters, lambda: on_progress(min(_length(out), needed), needed))
         if failed:
             written = _length(out)
             if "iostream" in log.complaint() or shutil.disk_usage(out.parent).free < needed - written:
                 raise ModelError(
-                    f"{kind} of {source.name} could not be written whole: {_megabytes(written)} of "
-                    f"{_megabytes(needed)} went into {out.parent}; free some space or name another place. "
+                    f"{kind} of {source.name} could not be written whole: {spelled_size(written)} of "
+                    f"{spelled_size(needed)} went into {out.parent}; free some space or name another place. "
                     "Nothing was left behind."
                 )
             raise ModelError(f"{source} could not be quantized to {kind}: {log.complaint()}")
@@ -176,10 +177,10 @@ def _metadata(library: Any, importance: Importance) -> Any:
 def _rehearse(library: Any, source: GgufFile, out: Path, parameters: Any) -> tuple[int, dict[str, str]]:
     """Bytes of the file to be made, a little more rather than less, and the type of each matrix in it."""
     parameters.dry_run = True
-    with _Log(library) as log:
+    with CapturedLog(library) as log:
         failed = _run(library, source.path, out, parameters, lambda: None)
     parameters.dry_run = False
-    text = "".join(log.lines)
+    text = log.text
     found = _SIZE.search(text)
     if failed or found is None:
         raise ModelError(f"{source.path} could not be quantized: {log.complaint()}")
@@ -223,42 +224,5 @@ def _run(library: Any, source: Path, out: Path, parameters: Any, on_wait: Callab
     return result != [0]
 
 
-class _Log:
-    """Keeps llama.cpp's log while in use, instead of whoever had it before."""
-
-    def __init__(self, library: Any) -> None:
-        self._library = library
-        self._callback: Any = library.llama_log_callback(self._keep)
-        self._before: Any = None
-        self.lines: list[str] = []
-        self._errors: list[str] = []
-
-    def __enter__(self) -> _Log:
-        self._before = self._library.llama_log_callback()
-        data = ctypes.c_void_p()
-        self._library.llama_log_get(ctypes.byref(self._before), ctypes.byref(data))
-        self._library.llama_log_set(self._callback, ctypes.c_void_p(0))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._library.llama_log_set(self._before, ctypes.c_void_p(0))
-
-    def _keep(self, level: int, text: bytes, _data: object) -> None:
-        line = text.decode(errors="replace")
-        self.lines.append(line)
-        if level == _ERROR_LEVEL and line.strip():
-            self._errors.append(line.strip())
-
-    def complaint(self) -> str:
-        """The first error, with a full stop and without the name of llama.cpp's function."""
-        text = self._errors[0] if self._errors else "llama.cpp gives no reason"
-        text = re.sub(r"^\w+: (failed to quantize: )?", "", text)
-        return f"{text.rstrip('.')}."
-
-
 def _length(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"

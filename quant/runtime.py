@@ -21,6 +21,7 @@ import psutil
 
 from quant.errors import CancelledError, ContextFullError, ModelError
 from quant.gguf_file import GgufFile, read_gguf
+from quant.llama_log import ERROR_LEVEL
 from quant.observe import Observer
 from quant.shape import ARCHITECTURE, WINDOW, Shape, shape_of_gguf
 
@@ -131,7 +132,7 @@ class Runtime:
     @classmethod
     def open(
         cls,
-        path: Path | str,
+        source: Path | str | GgufFile,
         *,
         context: int = DEFAULT_CONTEXT,
         gpu_layers: int = ALL_LAYERS,
@@ -141,7 +142,7 @@ class Runtime:
         whole_window: bool = False,
         observe: Callable[[str, NDArray[np.float32]], None] | None = None,
     ) -> Runtime:
-        """Load a GGUF with room for `context` tokens.
+        """Load a GGUF, given by its path or by its head where that was read already, with room for `context` tokens.
 
         `threads` defaults to the physical cores, one fewer for single tokens; `kv_type` is one of KV_TYPES;
         `flash_attention` None leaves it to llama.cpp, which uses it where it can; `whole_window` keeps all keys and
@@ -149,8 +150,8 @@ class Runtime:
         each evaluation with the name of every weight matrix and what it multiplies, float32 [tokens, columns]. Raises
         ModelError.
         """
-        path = Path(path)
-        file = read_gguf(path)
+        file = source if isinstance(source, GgufFile) else read_gguf(Path(source))
+        path = file.path
         warnings: list[str] = []
         shape = _check_head(file)
         if file.architecture == "llama" and shape.context > WINDOW:
@@ -346,7 +347,6 @@ def _check_head(file: GgufFile) -> Shape:
 _LOADING = threading.Lock()
 _LOG: list[str] = []
 """llama.cpp's errors since the last load began; it prints nothing."""
-_ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR of ggml.h
 _callback: Any = None
 
 
@@ -391,7 +391,7 @@ def _short_waits() -> Generator[None, None, None]:
 
 
 def _keep_errors(level: int, text: bytes, _data: object) -> None:
-    if level == _ERROR_LEVEL:
+    if level == ERROR_LEVEL:
         _LOG.append(text.decode(errors="replace").strip())
 
 

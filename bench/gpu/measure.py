@@ -12,8 +12,7 @@ import os
 import re
 import statistics
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import numpy as np
 from bench.gpu.machine import device_bytes_used
 from quant.device import Device
 from quant.errors import ModelError
+from quant.llama_log import CapturedLog
 from quant.plan import MIB, Build, build_of_gguf, tokens_per_second
 from quant.plan import memory as planned_memory
 from quant.runtime import ALL_LAYERS, VERIFY_TOKENS, Runtime, load_library
@@ -124,11 +124,11 @@ def memory_taken(way: Way, device_kind: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for whole_window in (False, True):
         before = device_bytes_used()
-        with logged() as log, way.open(whole_window=whole_window) as runtime:
+        with CapturedLog(load_library()) as log, way.open(whole_window=whole_window) as runtime:
             after = device_bytes_used()
             build, context = build_of_gguf(runtime.file), runtime.context
         taken = after - before if before is not None and after is not None else None
-        sizes = buffer_sizes("".join(log))
+        sizes = buffer_sizes(log.text)
         on_gpu = device_kind != "cpu"
         plan = planned_memory(
             build,
@@ -168,25 +168,6 @@ def buffer_sizes(log: str) -> dict[str, int]:
     if not side["KV"]:
         raise ModelError("llama.cpp's log does not say how much its keys and values take; its wording has changed.")
     return {part: round(size) for part, size in side.items()}
-
-
-@contextmanager
-def logged() -> Generator[list[str], None, None]:
-    """Everything that llama.cpp logs in the block."""
-    library = load_library()
-    lines: list[str] = []
-
-    def keep(_level: int, text: bytes, _data: object) -> None:
-        lines.append(text.decode(errors="replace"))
-
-    before, data = library.llama_log_callback(), ctypes.c_void_p()
-    library.llama_log_get(ctypes.byref(before), ctypes.byref(data))
-    callback = library.llama_log_callback(keep)
-    library.llama_log_set(callback, ctypes.c_void_p())
-    try:
-        yield lines
-    finally:
-        library.llama_log_set(before, data)
 
 
 # Speed.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from foretrace.model.files import bytes_bar, new_file, spelled_size
+from foretrace.model.files import bytes_bar, new_file
 from foretrace.models import checkpoints_folder
 from foretrace.session import Exit
 from quant.convert import Conversion, convert
 from quant.errors import ModelError
+from quant.sizes import spelled_size
 
 
 def convert_checkpoint(checkpoint: Path, out: Path, dtype: str, force: bool) -> int:

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import foretrace
-from foretrace.model.files import bytes_bar, spelled_size
+from foretrace.model.files import bytes_bar
 from foretrace.session import UsageError
 from quant.errors import ModelError
+from quant.sizes import spelled_size
 
 PIECE_BYTES = 8 * 2**30
 """Asked for in one request; the hub's servers do not give more than 50 GB at once."""

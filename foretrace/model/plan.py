@@ -19,7 +19,6 @@ context. `fits` holds the best choice for each build and context; the rule is to
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -28,13 +27,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from foretrace.model.files import spelled_size
 from foretrace.models import find_model
-from foretrace.output import PLAIN_WIDTH
+from foretrace.output import report_console
 from foretrace.session import Exit, UsageError
 from quant.device import Device, find_devices
 from quant.errors import ModelError
@@ -59,6 +56,7 @@ from quant.plan import (
     too_large,
 )
 from quant.shape import CWM_32B, Shape
+from quant.sizes import spelled_size
 
 CWM = "cwm-32b"
 """As MODEL: Meta's model, of which no file needs to be here."""
@@ -85,6 +83,23 @@ class Subject:
     def shape(self) -> Shape:
         """Of all builds."""
         return self.builds[0].shape
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is told."""
+
+    subject: Subject
+    device: Device | None
+    """None where there is no GPU."""
+    host: Device
+    given: bool
+    """Whether the GPU is one that the command line tells of."""
+    contexts: Sequence[int]
+    table: Sequence[tuple[Build, Sequence[Fit | None]]]
+    """For each build how it fits with each of the contexts, if it does."""
+    best: Fit
+    notes: Sequence[str]
 
 
 def plan_model(model: str, vram: str | None, bandwidth: str | None, context: int | None, as_json: bool) -> int:
@@ -119,10 +134,11 @@ def plan_model(model: str, vram: str | None, bandwidth: str | None, context: int
     if any(fit is not None and fit.kv_type == "q8_0" for _, fits in table for fit in fits):
         notes.append("q8_0: keys and values are kept in 8 bits, where 16 do not fit.")
     notes += _notes(best, device, host, given is not None)
+    plan = Plan(subject, device, host, given is not None, contexts, table, best, notes)
     if as_json:
-        print(json.dumps(_json(subject, device, host, given is not None, contexts, table, best, notes), indent=1))
+        print(json.dumps(_json(plan), indent=1))
     else:
-        _print(subject, device, host, given is not None, contexts, table, best, notes)
+        _print(plan)
     return Exit.CONFIRMED
 
 
@@ -235,22 +251,14 @@ def _notes(best: Fit, device: Device | None, host: Device, given: bool) -> list[
     return notes
 
 
-def _json(
-    subject: Subject,
-    device: Device | None,
-    host: Device,
-    given: bool,
-    contexts: Sequence[int],
-    table: Sequence[tuple[Build, Sequence[Fit | None]]],
-    best: Fit,
-    notes: Sequence[str],
-) -> dict[str, Any]:
+def _json(plan: Plan) -> dict[str, Any]:
+    subject, device, host, best = plan.subject, plan.device, plan.host, plan.best
     shape = subject.shape
     about_host = {"name": host.name, "memory": host.memory_total, "room": room_in(host), "bandwidth": host.bandwidth}
     about_device = None
     if device is not None:
         about_device = {"name": device.name, "kind": device.kind, "memory": device.memory_total}
-        about_device |= {"room": room_on(device), "bandwidth": device.bandwidth, "given": given}
+        about_device |= {"room": room_on(device), "bandwidth": device.bandwidth, "given": plan.given}
     return {
         "version": 1,
         "model": {
@@ -263,14 +271,14 @@ def _json(
         },
         "device": about_device,
         "host": about_host,
-        "contexts": list(contexts),
+        "contexts": list(plan.contexts),
         "builds": [
             {"build": build.name, "size": build.size, "fits": [_fit_as_json(fit) for fit in fits]}
-            for build, fits in table
+            for build, fits in plan.table
         ],
         "recommended": _fit_as_json(best),
         "commands": subject.commands[best.build.name],
-        "notes": list(notes),
+        "notes": list(plan.notes),
     }
 
 
@@ -292,32 +300,22 @@ def _usage_as_json(usage: Usage) -> dict[str, int]:
     return {**asdict(usage), "total": usage.total}
 
 
-def _print(
-    subject: Subject,
-    device: Device | None,
-    host: Device,
-    given: bool,
-    contexts: Sequence[int],
-    table: Sequence[tuple[Build, Sequence[Fit | None]]],
-    best: Fit,
-    notes: Sequence[str],
-) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(highlight=False, width=PLAIN_WIDTH)
-    console.print(Text.assemble((subject.name, "bold"), " on ", _where(device, host, given)))
+def _print(plan: Plan) -> None:
+    subject, device, host, best = plan.subject, plan.device, plan.host, plan.best
+    console = report_console()
+    console.print(Text.assemble((subject.name, "bold"), " on ", _where(device, host, plan.given)))
     shown = Table()
     shown.add_column("build")
     shown.add_column("size", justify="right")
-    for context in contexts:
+    for context in plan.contexts:
         shown.add_column(f"{context:,} tokens")
-    for build, fits in table:
+    for build, fits in plan.table:
         cells = [_cell(fit, device, _same(fit, best)) for fit in fits]
         shown.add_row(build.name, spelled_size(build.size), *cells)
     console.print(shown)
     console.print(Text.assemble(("Recommended: ", "bold"), _in_words(best, device)))
     console.print(_parts(best, device, host))
-    for note in notes:
+    for note in plan.notes:
         console.print(Text(f"• {note}"))
     console.print(Text("Next:", "bold"))
     for command in subject.commands[best.build.name]:

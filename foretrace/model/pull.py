@@ -15,13 +15,14 @@ from typing import Any
 
 import filelock
 
-from foretrace.model.files import bytes_bar, spelled_size
+from foretrace.model.files import bytes_bar
 from foretrace.model.hub import RemoteFile, Repository
 from foretrace.model.show import describe
 from foretrace.models import BUNDLED, checkpoints_folder, models_folder, unfinished_folder
 from foretrace.session import Exit, UsageError
 from quant.errors import ModelError
 from quant.gguf_file import read_gguf
+from quant.sizes import spelled_size
 
 CHECKPOINT_FILES = (
     "config.json",

@@ -14,7 +14,6 @@ With `--json` one object is printed; sizes are bytes, `kl` is in nats a token:
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -26,17 +25,19 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from foretrace.model.files import bytes_bar, new_file, spelled_size
+from foretrace.model.files import bytes_bar, new_file
 from foretrace.models import find_model
-from foretrace.output import PLAIN_WIDTH
+from foretrace.output import report_console
 from foretrace.session import Exit
 from quant.device import find_devices
 from quant.gguf_file import read_gguf
 from quant.importance import Importance, collect
+from quant.load import load
 from quant.measure import Comparison, compare
-from quant.plan import LEAST_CONTEXT, Choice, choose
+from quant.plan import LEAST_CONTEXT, choose
 from quant.quantize import Build, check_source, quantize
 from quant.runtime import Runtime
+from quant.sizes import spelled_size
 from quant.traces import WrittenTrace, hold_out, read_traces
 
 _GET_TRACES = "`foretrace run TARGET --format cwm --output traces.jsonl` writes traces"
@@ -99,7 +100,9 @@ def _traces(calibrate: Path | None, measure: Path | None) -> tuple[list[WrittenT
 
 
 def _calibrate(path: Path, traces: Sequence[WrittenTrace], threads: int | None, notes: list[str]) -> Importance:
-    choice = _choice(path, notes)
+    devices = find_devices()
+    choice = choose(read_gguf(path), devices.gpus, devices.host, LEAST_CONTEXT)
+    notes += choice.notes
     with _tokens_bar("Calibrating") as show:
         importance = collect(
             path,
@@ -135,18 +138,10 @@ def _measure(
 
 
 def _open(path: Path, threads: int | None, notes: list[str]) -> Runtime:
-    choice = _choice(path, notes)
-    return Runtime.open(
-        path, context=choice.context, kv_type=choice.kv_type, gpu_layers=choice.gpu_layers, threads=threads
-    )
-
-
-def _choice(path: Path, notes: list[str]) -> Choice:
-    """How to load a model beside what is loaded already."""
-    devices = find_devices()
-    choice = choose(read_gguf(path), devices.gpus, devices.host, LEAST_CONTEXT)
+    """Load a model beside what is loaded already."""
+    runtime, choice = load(path, context=LEAST_CONTEXT, threads=threads)
     notes += [note for note in choice.notes if note not in notes]
-    return choice
+    return runtime
 
 
 def _traces_are(count: int) -> str:
@@ -216,9 +211,7 @@ def _print(
     comparison: Comparison | None,
     notes: Sequence[str],
 ) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(highlight=False, width=PLAIN_WIDTH)
+    console = report_console()
     table = Table.grid(padding=(0, 2))
     table.add_row(
         "size",

@@ -13,7 +13,6 @@ from math import prod
 from pathlib import Path
 from typing import Any, cast
 
-from foretrace.model.files import spelled_size
 from foretrace.models import (
     BUNDLED,
     bundled_path,
@@ -27,6 +26,7 @@ from foretrace.session import Exit
 from quant.errors import ModelError
 from quant.gguf_file import GgufFile, read_gguf
 from quant.shape import ARCHITECTURE, CWM_32B, WINDOW, Shape, shape_of_gguf
+from quant.sizes import spelled_size
 from quant.specials import Special, special_ids
 
 LLAMA = "llama"

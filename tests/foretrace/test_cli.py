@@ -182,6 +182,11 @@ def test_what_is_wrong_with_a_plain_llama_is_said_once_beside_its_predictions(fo
     assert warning.startswith("foretrace: plain.gguf was converted as a plain llama") and "8,192 tokens" in warning
 
 
+def test_a_context_that_the_model_does_not_know_is_said(folder):
+    result = invoke("predict", "total.py", "--call", "total(3)", "--context", "9000", "--max-frames", "2", "-q")
+    assert result.stderr == "foretrace: nano is for 8,192 tokens, so it gets no context of 9,000.\n"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [

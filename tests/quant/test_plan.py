@@ -9,11 +9,12 @@ from importlib import import_module
 
 import pytest
 
-from bench.memory import CASES, NANO, SHAPES, compare, logged, write_empty_gguf
+from bench.memory import CASES, NANO, SHAPES, compare, write_empty_gguf
 from foretrace.models import bundled_path
 from quant.device import Device
 from quant.errors import ModelError
 from quant.gguf_file import read_gguf
+from quant.llama_log import CapturedLog
 from quant.plan import (
     BUILDS,
     DEFAULT_CONTEXT,
@@ -78,10 +79,10 @@ def test_sizes_of_builds_are_those_of_the_quantizer(tmp_path, shape, calibrated)
             ones = (ctypes.c_float * 1)(1.0)
             matrix = (entry * 2)(entry(b"blk.0.ffn_up.weight", ones, 1))
             parameters.imatrix = ctypes.cast(matrix, type(parameters.imatrix))
-        with logged(library) as lines:
+        with CapturedLog(library) as log:
             status = library.llama_model_quantize(str(path).encode(), b"", ctypes.byref(parameters))
         assert status == 0
-        (said,) = re.findall(r"quant size\s*=\s*([\d.]+) MiB", "".join(lines))
+        (said,) = re.findall(r"quant size\s*=\s*([\d.]+) MiB", log.text)
         build = build_of_shape(SHAPES[shape], name, calibrated=calibrated)
         assert build.size / MIB == pytest.approx(float(said), abs=0.01), name
 

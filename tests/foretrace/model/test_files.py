@@ -6,9 +6,10 @@ import os
 
 import pytest
 
-from foretrace.model.files import bytes_bar, new_file, spelled_size
+from foretrace.model.files import bytes_bar, new_file
 from foretrace.session import UsageError
 from quant.errors import ModelError
+from quant.sizes import spelled_size
 
 
 def test_a_file_appears_when_its_block_ends_well_and_only_then(tmp_path):
