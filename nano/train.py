@@ -8,24 +8,28 @@
 Programs are generated while training runs and none is seen twice, or they come from a corpus that `nano.corpus` wrote.
 The loss is taken on frames only; programs in one batch have similar lengths and stand in rows of their own. The
 learning rate falls to zero with the time that is used up, so that a run ends well however fast the machine turns out
-to be. Weights are bfloat16, AdamW keeps float32 copies. Every `--save-minutes` the state goes to OUT/state.pt and the
-model to OUT/model; both are whole at any time. To start anew from a trained model, with a new optimizer and schedule,
-name it with `--base`.
+to be. Weights are bfloat16, AdamW keeps float32 copies; some CPUs multiply float32 faster (--dtype). On CPUs each core
+takes batches of a step for itself (--workers), so that one that other work keeps busy holds up nothing. Every
+`--save-minutes` the state goes to OUT/state.pt and the model to OUT/model; both are whole at any time. To start anew
+from a trained model, with a new optimizer and schedule, name it with `--base`.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
 import json
 import os
 import random
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +39,7 @@ from transformers import CwmForCausalLM
 
 from nano import corpus
 from nano.base import WORK
+from nano.int8 import multiply_in_int8, prepare_thread
 from nano.programs import programs, training_segments
 from nano.tokenizer import SegmentTokenizer
 from quant.specials import Special
@@ -44,6 +49,7 @@ IGNORED = -100
 HELD_OUT_SEED = 1_000_000_000
 """Where the seeds of held-out programs start; training seeds start at --seed times `SEED_STRIDE`."""
 SEED_STRIDE = 20_000_000
+Result = TypeVar("Result")
 PADDING = 64
 """Lengths are padded to a multiple. On CPUs each shape of a matrix has its own prepared kernels, which stay in memory
 (10 MB for each new length, measured: 15 GB after an hour), and leaves its own holes there."""
@@ -104,6 +110,16 @@ def batches(stream: Iterator[Document], tokens: int, seed: int, buffer: int = 25
         yield from groups
 
 
+def steps(stream: Iterator[list[Document]], tokens: int) -> Iterator[list[list[Document]]]:
+    """Batches gathered to at least `tokens` tokens: those of one step, the longest first."""
+    step: list[list[Document]] = []
+    for batch in stream:
+        step.append(batch)
+        if sum(len(document.ids) for batch in step for document in batch) >= tokens:
+            yield sorted(step, key=lambda batch: -sum(len(document.ids) for document in batch))
+            step = []
+
+
 def tensors(batch: list[Document], device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Input ids, padded on the right, and labels already moved by one: [documents, a multiple of `PADDING`] each."""
     length = -(-max(len(document.ids) for document in batch) // PADDING) * PADDING
@@ -118,8 +134,9 @@ def tensors(batch: list[Document], device: str) -> tuple[torch.Tensor, torch.Ten
 def logits_and_labels(model: Any, batch: list[Document], device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits, float32 [tokens, vocabulary], and labels, [tokens], where there is a loss; rows one after the other."""
     ids, labels = tensors(batch, device)
-    if device == "cpu":  # on short rows eager attention is a third faster on CPUs, measured
-        model.config._attn_implementation = "sdpa" if ids.shape[1] >= LONG_ROW else "eager"
+    if device == "cpu":  # in bfloat16 eager attention is a third faster on short rows, measured
+        eager = model.dtype is torch.bfloat16 and ids.shape[1] < LONG_ROW
+        model.config._attn_implementation = "eager" if eager else "sdpa"
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
     learned = labels != IGNORED
     picked = hidden[learned]
@@ -140,19 +157,66 @@ class Score:
     """Kind to (right, all) frames."""
 
 
-@torch.no_grad()
-def score(model: Any, held_out: list[Document], frame_id: int, tokens: int, device: str) -> Score:
+class Team:
+    """Workers that take batches from one queue: the same weights, but gradients of their own, on a thread each."""
+
+    def __init__(self, model: Any, workers: int) -> None:
+        """Share the weights of `model`, which is the first worker's."""
+        self.models = [model, *(copy.deepcopy(model) for _ in range(workers - 1))]
+        for other in self.models[1:]:
+            for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
+                theirs.data = ours.data
+
+        def prepare() -> None:
+            torch.set_num_threads(1)
+            prepare_thread()
+
+        self._pool = ThreadPoolExecutor(workers, initializer=prepare)
+
+    def map(self, work: Callable[[Any, list[Document]], Result], todo: list[list[Document]]) -> list[Result]:
+        """`work(model, batch)` for each batch, in order; a model works on one batch at a time."""
+        free: SimpleQueue[Any] = SimpleQueue()
+        for model in self.models:
+            free.put(model)
+
+        def one(batch: list[Document]) -> Result:
+            model = free.get()
+            try:
+                return work(model, batch)
+            finally:
+                free.put(model)
+
+        # With one worker the main thread does the work, with all threads that PyTorch has.
+        return list(self._pool.map(one, todo)) if len(self.models) > 1 else list(map(one, todo))
+
+    def learn(self, step: list[list[Document]], device: str) -> float:
+        """Add up the gradients of one step's mean loss, and return that."""
+        count = sum(len(document.ids) - document.prompt for batch in step for document in batch)
+
+        def work(model: Any, batch: list[Document]) -> float:
+            logits, labels = logits_and_labels(model, batch, device)
+            loss = F.cross_entropy(logits, labels, reduction="sum") / count
+            loss.backward()
+            return loss.item()
+
+        return sum(self.map(work, step))
+
+
+def score(team: Team, held_out: list[Document], frame_id: int, tokens: int, device: str) -> Score:
     """Forced next-frame accuracy without constraints."""
-    model.eval()
+    todo = list(itertools.takewhile(bool, batches(iter(held_out), tokens, 0, len(held_out))))
+
+    @torch.no_grad()
+    def work(model: Any, batch: list[Document]) -> tuple[float, list[bool]]:
+        model.eval()
+        logits, labels = logits_and_labels(model, batch, device)
+        model.train()
+        return F.cross_entropy(logits, labels, reduction="sum").item(), (logits.argmax(-1) == labels).tolist()
+
     loss = right = count = 0.0
     by_kind: dict[str, tuple[int, int]] = {}
-    for batch in itertools.islice(batches(iter(held_out), tokens, 0, len(held_out)), None):
-        if not batch:
-            break
-        logits, labels = logits_and_labels(model, batch, device)
-        loss += F.cross_entropy(logits, labels, reduction="sum").item()
-        correct = (logits.argmax(-1) == labels).tolist()
-        right, count = right + sum(correct), count + len(correct)
+    for batch, (lost, correct) in zip(todo, team.map(work, todo), strict=True):
+        loss, right, count = loss + lost, right + sum(correct), count + len(correct)
         position = 0
         for document in batch:
             whole = True
@@ -163,31 +227,35 @@ def score(model: Any, held_out: list[Document], frame_id: int, tokens: int, devi
                     good, frames = by_kind.get(document.kind, (0, 0))
                     by_kind[document.kind] = (good + whole, frames + 1)
                     whole = True
-    model.train()
     frames = sum(frames for _, frames in by_kind.values())
     return Score(loss / count, right / count, sum(good for good, _ in by_kind.values()) / frames, by_kind)
 
 
 class Optimizer:
-    """AdamW on float32 copies of bfloat16 weights."""
+    """AdamW on the weights that a team shares, or on float32 copies where they are bfloat16."""
 
-    def __init__(self, parameters: list[torch.nn.Parameter], beta2: float) -> None:
-        """Copy the weights."""
-        self._parameters = parameters
-        self._masters = [parameter.detach().float().clone() for parameter in parameters]
+    def __init__(self, models: list[Any], beta2: float) -> None:
+        """Take the weights of the first model, and the gradients of all."""
+        self._parameters = list(models[0].parameters())
+        self._shared = list(zip(*(model.parameters() for model in models), strict=True))
+        self._masters = [parameter.detach().float() for parameter in self._parameters]
         self._adam = torch.optim.AdamW(self._masters, lr=0.0, betas=(0.9, beta2), weight_decay=0.0, fused=True)
 
     @torch.no_grad()
     def step(self, rate: float, clip: float = 1.0) -> float:
         """Take the gradients, clipped to a norm of `clip`, and make one step. Returns the norm before clipping."""
-        for parameter, master in zip(self._parameters, self._masters, strict=True):
-            master.grad = parameter.grad.float() if parameter.grad is not None else None
-            parameter.grad = None
+        for shared, master in zip(self._shared, self._masters, strict=True):
+            gradients = [parameter.grad.float() for parameter in shared if parameter.grad is not None]
+            for other in gradients[1:]:
+                gradients[0] += other
+            master.grad = gradients[0]
+            for parameter in shared:
+                parameter.grad = None
         norm = torch.nn.utils.clip_grad_norm_(self._masters, clip)
         self._adam.param_groups[0]["lr"] = rate
         self._adam.step()
         for parameter, master in zip(self._parameters, self._masters, strict=True):
-            parameter.copy_(master)
+            parameter.copy_(master)  # nothing to do where they are one
         return norm.item()
 
     def state(self) -> dict[str, Any]:
@@ -217,6 +285,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60, help="the whole run, resumed parts included")
     parser.add_argument("--steps", type=int, default=0, help="stop after so many steps (0: when time is up)")
     parser.add_argument("--tokens", type=int, default=2048, help="tokens in a step")
+    parser.add_argument("--batch", type=int, help="tokens in a batch (default: as many as in a step)")
     parser.add_argument("--longest", type=int, default=1024, help="tokens in a document")
     parser.add_argument("--rate", type=float, default=8e-4, help="peak learning rate")
     parser.add_argument("--beta2", type=float, default=0.98)
@@ -225,7 +294,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--save-minutes", type=float, default=5)
     parser.add_argument("--held-out", type=int, default=60, help="programs to measure on before each save")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float32"))
+    parser.add_argument("--int8", action="store_true", help="multiply in 8 bits (nano/int8.py), with --dtype float32")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of one worker alone")
+    parser.add_argument("--workers", type=int, default=1, help="on CPUs: batches at once, with a thread each")
     parser.add_argument("--resume", action="store_true")
     return parser.parse_args()
 
@@ -251,18 +323,22 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
 
-    model: Any = CwmForCausalLM.from_pretrained(options.base, dtype=torch.bfloat16, attn_implementation="sdpa")
+    model: Any = CwmForCausalLM.from_pretrained(options.base, dtype=options.dtype, attn_implementation="sdpa")
     model.to(options.device).train()
     tokenizer = SegmentTokenizer(Tokenizer.from_file(str(options.base / "tokenizer.json")))
-    optimizer = Optimizer(list(model.parameters()), options.beta2)
+    if options.int8:
+        multiply_in_int8(model.model)
+    team = Team(model, options.workers)
+    optimizer = Optimizer(team.models, options.beta2)
+    batch_tokens = options.batch or options.tokens
     held_out = list(itertools.islice(documents(tokenizer, HELD_OUT_SEED, True, options.longest), options.held_out))
 
-    steps = tokens_seen = resumed = 0
+    step = tokens_seen = resumed = 0
     before = 0.0
     if options.resume:
         state = torch.load(options.out / "state.pt", map_location=options.device, weights_only=True)
         optimizer.load(state["optimizer"])
-        steps, tokens_seen, before, resumed = state["steps"], state["tokens"], state["seconds"], state["resumed"] + 1
+        step, tokens_seen, before, resumed = state["steps"], state["tokens"], state["seconds"], state["resumed"] + 1
 
     # A resumed run goes on with programs that no earlier part of it has reached.
     first_seed = options.seed * SEED_STRIDE + resumed * SEED_STRIDE // 10
@@ -270,7 +346,7 @@ def main() -> None:
         stream = documents(tokenizer, first_seed, False, options.longest)
     else:
         stream = documents_of(options.corpus, options.base / "tokenizer.json", options.longest, first_seed)
-    feed = batches(stream, options.tokens, options.seed)
+    feed = steps(batches(stream, batch_tokens, options.seed), options.tokens)
     start = saved = time.monotonic()
     log = (options.out / "log.jsonl").open("a")
     total_seconds = options.minutes * 60
@@ -279,38 +355,36 @@ def main() -> None:
     while True:
         seconds = before + time.monotonic() - start
         done = min(seconds / total_seconds, 1.0)
-        finished = done >= 1 or (options.steps and steps >= options.steps)
+        finished = done >= 1 or (options.steps and step >= options.steps)
         if finished or time.monotonic() - saved > options.save_minutes * 60:
-            result = score(model, held_out, tokenizer.specials[Special.FRAME], options.tokens, options.device)
-            record = {"step": steps, "tokens": tokens_seen, **{f"held_out_{k}": v for k, v in asdict(result).items()}}
+            result = score(team, held_out, tokenizer.specials[Special.FRAME], batch_tokens, options.device)
+            record = {"step": step, "tokens": tokens_seen, **{f"held_out_{k}": v for k, v in asdict(result).items()}}
             print(f"held out: loss {result.loss:.4f}  tokens {result.token:.2%}  frames {result.frame:.1%}", flush=True)
             log.write(json.dumps(record) + "\n")
             log.flush()
             seconds = before + time.monotonic() - start
-            counts = {"steps": steps, "tokens": tokens_seen, "seconds": seconds, "resumed": resumed}
+            counts = {"steps": step, "tokens": tokens_seen, "seconds": seconds, "resumed": resumed}
             save(options.out, options.base, model, {"optimizer": optimizer.state(), **counts})
             saved = time.monotonic()
             if finished:
                 break
-        batch = next(feed)
-        logits, labels = logits_and_labels(model, batch, options.device)
-        loss = F.cross_entropy(logits, labels)
-        loss.backward()
+        todo = next(feed)
+        loss = team.learn(todo, options.device)
         rate = rate_at(done, options.rate, options.warmup)
         norm = optimizer.step(rate)
-        steps += 1
-        tokens = sum(len(document.ids) for document in batch)
+        step += 1
+        tokens = sum(len(document.ids) for batch in todo for document in batch)
         tokens_seen, recent_tokens = tokens_seen + tokens, recent_tokens + tokens
-        recent.append(loss.item())
-        if steps % 20 == 0:
+        recent.append(loss)
+        if step % 10 == 0:
             speed = recent_tokens / (time.monotonic() - recent_start)
             mean = sum(recent) / len(recent)
             print(
-                f"step {steps}  {tokens_seen / 1e6:.3f} M tokens  loss {mean:.4f}  norm {norm:.2f}  rate {rate:.2e}  "
+                f"step {step}  {tokens_seen / 1e6:.3f} M tokens  loss {mean:.4f}  norm {norm:.2f}  rate {rate:.2e}  "
                 f"{speed:.0f} tokens/s  {done:.0%}",
                 flush=True,
             )
-            log.write(json.dumps({"step": steps, "tokens": tokens_seen, "loss": mean, "speed": round(speed)}) + "\n")
+            log.write(json.dumps({"step": step, "tokens": tokens_seen, "loss": mean, "speed": round(speed)}) + "\n")
             log.flush()
             recent, recent_tokens, recent_start = [], 0, time.monotonic()
     log.close()

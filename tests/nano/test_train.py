@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from transformers import CwmForCausalLM
 
 from nano.tokenizer import SegmentTokenizer, Vocabulary, build_tokenizer
-from nano.train import IGNORED, Document, batches, documents, logits_and_labels, rate_at, score, tensors
+from nano.train import IGNORED, Document, Team, batches, documents, logits_and_labels, rate_at, score, steps, tensors
 from quant.specials import Special
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +41,28 @@ def test_batches_keep_to_their_size_and_lose_nothing():
     made = list(itertools.takewhile(lambda batch: batch, itertools.islice(batches(stream, 1024, 0, 32), 40)))
     assert sorted(int(document.kind) for batch in made for document in batch) == list(range(len(lengths)))
     assert all(len(batch) * max(len(document.ids) for document in batch) <= 1024 for batch in made)
+
+
+def test_steps_are_whole_batches_the_longest_first():
+    made = [[Document("", [0] * length, 1)] for length in (30, 60, 50, 90, 10)]
+    found = [[len(batch[0].ids) for batch in step] for step in steps(iter(made), 100)]
+    assert found == [[60, 50, 30], [90, 10]]
+
+
+def test_workers_add_up_to_one(tiny_cwm, tokenizer: SegmentTokenizer):
+    sample = [[document] for document in itertools.islice(documents(tokenizer, 3, False, 2000), 5)]
+    found = []
+    for workers in (1, 2):
+        model = CwmForCausalLM.from_pretrained(tiny_cwm())
+        team = Team(model, workers)
+        loss = team.learn(sample, "cpu")
+        gradients = [
+            sum(parameter.grad for parameter in each if parameter.grad is not None)
+            for each in zip(*(model.parameters() for model in team.models), strict=True)
+        ]
+        found.append((loss, gradients))
+    assert found[0][0] == pytest.approx(found[1][0])
+    assert all(torch.allclose(one, two, atol=1e-6) for one, two in zip(found[0][1], found[1][1], strict=True))
 
 
 def test_the_rate_rises_and_then_falls_to_zero():
@@ -72,7 +94,7 @@ def test_a_frame_counts_only_if_every_token_is_right(tiny_cwm, tokenizer: Segmen
             frames[""] += 1
             expected += document.ids[start : end + 1] == guesses[start - 1 : end]
             start = end + 1
-    result = score(model, sample, frame, 2048, "cpu")
+    result = score(Team(model, 2), sample, frame, 2048, "cpu")
     assert sum(count for _, count in result.by_kind.values()) == frames[""]
     assert result.frame == expected / frames[""]
 
