@@ -40,6 +40,8 @@ KV_TYPES = {"f32": "GGML_TYPE_F32", "f16": "GGML_TYPE_F16", "q8_0": "GGML_TYPE_Q
 DEFAULT_CONTEXT = 8192
 CONTEXT_STEP = 256
 """llama.cpp makes every context a multiple of this many tokens."""
+_TOKEN_COST_OF_CPU = 0.17
+_TOKEN_COST_OF_GPU = 0.01
 _SPINS = "GOMP_SPINCOUNT"
 
 
@@ -118,6 +120,7 @@ class Runtime:
         warnings: Sequence[str] = (),
         observer: Observer | None = None,
         sequences: int = 1,
+        offloaded: bool = False,
     ) -> None:
         """Take ownership of llama.cpp's handles; use `open`."""
         self._library = library
@@ -138,6 +141,8 @@ class Runtime:
         self.description = _read_string(lambda buffer, room: library.llama_model_desc(model, buffer, room)).replace(
             " ?B", ""
         )
+        self.token_cost = _TOKEN_COST_OF_GPU if offloaded else _TOKEN_COST_OF_CPU
+        """What one more token adds to a call, in calls of a single token; about, and the same on every machine."""
         self.calls = 0
         """How often llama.cpp was asked to evaluate; on every machine the same measure of work saved."""
         self._tokens: list[list[int]] = [[] for _ in range(sequences)]
@@ -213,7 +218,8 @@ class Runtime:
                     f"{path} loads, but a context of {context} tokens does not fit: {_complaint()} "
                     "Ask for a smaller context."
                 )
-        return cls(library, model, handle, file, warnings, observer, sequences)
+        offloaded = bool(gpu_layers and library.llama_supports_gpu_offload())
+        return cls(library, model, handle, file, warnings, observer, sequences, offloaded)
 
     def __enter__(self) -> Runtime:
         """Use the runtime and close it at the end."""

@@ -30,7 +30,10 @@ from debugger.predicted.codec import (
     tokenize,
 )
 from debugger.predicted.confidence import calibrated
+from debugger.predicted.draft import FrameDrafter
 from debugger.predicted.entry import certain_entry
+from debugger.predicted.evaluation import Evaluation, drive
+from debugger.predicted.expect import Expectation, Scene
 from debugger.predicted.grammar import LocalsGrammar, ValueGrammar
 from debugger.predicted.position import Position, Step
 from debugger.predicted.prompt import MAIN_DEPTH, main_line, prompt_segments
@@ -59,31 +62,16 @@ def predict(
     constrained: bool = True,
     cancelled: Callable[[], bool] = lambda: False,
     on_frame: Callable[[Frame], None] = lambda frame: None,
+    drafting: bool = True,
 ) -> Trace:
     """Predict the run of `call` without running anything.
 
     `on_frame` gets each frame as soon as it is complete; its line can still change where equal lines leave it open.
-    Raises ModelError, and TargetError if the program does not fit into the context.
+    `cancelled` is asked between calls of the model and between tokens. `drafting` only makes it faster. Raises
+    ModelError, and TargetError if the program does not fit into the context.
     """
-    try:
-        predictor = Predictor(runtime, target, call, constrained=constrained, cancelled=cancelled)
-    except CancelledError:
-        return Trace((), Outcome(Ending.CANCELLED))
-    for frame in predictor.frames:
-        on_frame(frame)
-    while True:
-        if len(predictor.frames) >= max_frames:
-            return predictor.trace(
-                Outcome(Ending.OUT_OF_FRAMES, detail=f"The prediction was stopped after {max_frames} frames.")
-            )
-        proposal = predictor.propose()
-        if isinstance(proposal, Outcome):
-            return predictor.trace(proposal)
-        predictor.accept(proposal)
-        on_frame(predictor.frames[-1])
-        outcome = predictor.outcome()
-        if outcome is not None:
-            return predictor.trace(outcome)
+    predictor = Predictor(runtime, target, call, constrained=constrained, cancelled=cancelled, drafting=drafting)
+    return drive(predictor.run(max_frames, on_frame), runtime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +95,15 @@ class Predictor:
         constrained: bool = True,
         temperature: float | None = None,
         cancelled: Callable[[], bool] = lambda: False,
+        drafting: bool = True,
+        expected: Sequence[Frame] = (),
+        sequence: int = 0,
     ) -> None:
-        """Feed the program and the call to the model.
+        """Begin a prediction, in this sequence of the runtime.
 
         Where the call's own text says all there is to its first frame, that frame is given: `frames` then starts with
-        it. `temperature` calibrates the confidence of values; None takes the model's own. Raises ModelError,
-        TargetError, CancelledError.
+        it. `temperature` calibrates the confidence of values; None takes the model's own. `expected` is a run that may
+        well come out the same: it is drafted. Raises ModelError, TargetError.
         """
         self._call = call
         self._constrained = constrained
@@ -125,7 +116,11 @@ class Predictor:
         entry = certain_entry(target.file.parse(), call, flow)
         self._first = entry.code if entry else None
         self._position = Position(flow, target.file.lines, context.lines, self._first)
-        self._removable = _removable_names(target.file.parse())
+        tree = target.file.parse()
+        self._removable = _removable_names(tree)
+        self._expectation = Expectation(tree, expected)
+        self._scene = Scene(self._position)
+        self._lines: dict[tuple[str, Special], list[int]] = {}
         self._encoder = FrameEncoder()
         self._previous: Frame | None = None
         self._locals_at: dict[int, Mapping[str, str]] = {}
@@ -136,13 +131,45 @@ class Predictor:
             frame = Frame(Event.CALL, entry.code.first_line, target.file.lines[entry.code.first_line - 1], entry.locals)
             segments += self._encoder.encode(frame)
             self._advance(frame, self._position.steps())
-        self._writer = Writer(runtime, self._tokens(segments), cancelled)
+        drafter = None
+        if drafting:
+            drafter = FrameDrafter(
+                self._expectation,
+                self._scene,
+                runtime.vocabulary,
+                self._specials,
+                self._line_tokens,
+                main_line(call),
+                runtime.token_cost,
+            )
+        self._writer = Writer(runtime, self._tokens(segments), cancelled, drafter, sequence)
+
+    def run(self, max_frames: int, on_frame: Callable[[Frame], None] = lambda frame: None) -> Evaluation[Trace]:
+        """The model's free run: it goes on from its own frames until the call has ended."""
+        for frame in self.frames:
+            on_frame(frame)
+        while len(self.frames) < max_frames:
+            proposal = yield from self.proposing()
+            if isinstance(proposal, Outcome):
+                return self.trace(proposal)
+            self.accept(proposal)
+            on_frame(self.frames[-1])
+            outcome = self.outcome()
+            if outcome is not None:
+                return self.trace(outcome)
+        return self.trace(
+            Outcome(Ending.OUT_OF_FRAMES, detail=f"The prediction was stopped after {max_frames} frames.")
+        )
 
     def propose(self) -> Proposal | Outcome:
+        """What `proposing` returns, evaluated on the spot."""
+        return drive(self.proposing(), self._runtime)
+
+    def proposing(self) -> Evaluation[Proposal | Outcome]:
         """Let the model write the next frame; an Outcome where the run ends instead or cannot go on."""
         self._writer.mark()
         try:
-            return self._constrained_proposal() if self._constrained else self._free_proposal()
+            return (yield from self._constrained_proposal() if self._constrained else self._free_proposal())
         except ContextFullError:
             return Outcome(Ending.OUT_OF_CONTEXT, detail="The model's context is full.")
         except EndlessFrameError:
@@ -209,33 +236,34 @@ class Predictor:
             self._locals_at[frame.depth] = frame.locals
         self._previous = frame
         self.frames.append(frame)
+        self._expectation.advance(self._scene, frame)
 
     # With the limit to what can come next.
 
-    def _constrained_proposal(self) -> Proposal | Outcome:
+    def _constrained_proposal(self) -> Evaluation[Proposal | Outcome]:
         steps = self._position.steps()
-        event = self._choose_event(steps)
+        event = yield from self._choose_event(steps)
         steps = [step for step in steps if step.event is event]
         if event in (Event.CALL, Event.LINE):
             confidence: dict[str, float] = {}
             known = self._known_locals(event)
-            written = parse_locals(self._write(self._locals_grammar(event, steps, known), confidence))
+            written = parse_locals((yield from self._write(self._locals_grammar(event, steps, known), confidence)))
             # Names tell apart what shares a line, such as a lambda and the generator expression in it.
             steps = [step for step in steps if step.code and written.keys() <= set(step.code.variables)] or steps
-            source, steps = self._choose_line(steps, Special.ACTION, Special.FRAME)
+            source, steps = yield from self._choose_line(steps, Special.ACTION, Special.FRAME)
             frame = Frame(event, steps[0].line, source, expand_locals(written, known), confidence=confidence)
         else:
-            source, steps = self._choose_line(steps, Special.ACTION, Special.ARG)
-            value, confidence = self._choose_value(event)
+            source, steps = yield from self._choose_line(steps, Special.ACTION, Special.ARG)
+            value, confidence = yield from self._choose_value(event)
             self._writer.write([self._specials[Special.FRAME]])
             if steps[0].code is None:
                 return self._outcome_of_main(event, value)
             frame = Frame(event, steps[0].line, source, value=value, confidence=confidence)
         return Proposal(frame, steps)
 
-    def _choose_event(self, steps: Sequence[Step]) -> Event:
+    def _choose_event(self, steps: Sequence[Step]) -> Evaluation[Event]:
         events = dict.fromkeys(step.event for step in steps)
-        token = self._writer.choose([self._specials[SPECIAL_OF_EVENT[event]] for event in events])
+        token = yield from self._writer.choose([self._specials[SPECIAL_OF_EVENT[event]] for event in events])
         return self._events[token]
 
     def _known_locals(self, event: Event) -> Mapping[str, str]:
@@ -253,15 +281,17 @@ class Predictor:
         shown = self._locals_at.get(self._position.depth, {})
         return LocalsGrammar(variables, tuple(shown), self._removable, known)
 
-    def _choose_line(self, steps: Sequence[Step], before: Special, after: Special) -> tuple[str, list[Step]]:
+    def _choose_line(
+        self, steps: Sequence[Step], before: Special, after: Special
+    ) -> Evaluation[tuple[str, list[Step]]]:
         """Write the line of one of the steps; equal lines leave several."""
         texts = [main_line(self._call) if step.code is None else self._position.text(step) for step in steps]
         candidates = list(dict.fromkeys(texts))
         self._writer.write([self._specials[before]])
-        index = self._writer.choose_sequence([self._tokens([text, after]) for text in candidates])
+        index = yield from self._writer.choose_sequence([self._line_tokens(text, after) for text in candidates])
         return candidates[index], [step for step, text in zip(steps, texts, strict=True) if text == candidates[index]]
 
-    def _choose_value(self, event: Event) -> tuple[str, dict[str, float]]:
+    def _choose_value(self, event: Event) -> Evaluation[tuple[str, dict[str, float]]]:
         last = self._previous
         raised = last is not None and last.event is Event.EXCEPTION and last.depth == self._position.depth
         if event is Event.RETURN and raised:
@@ -270,16 +300,16 @@ class Predictor:
             return _UNWINDING, {}
         confidence: dict[str, float] = {}
         grammar = ValueGrammar(_RAISED) if event is Event.EXCEPTION else ValueGrammar()
-        return parse_value(self._write(grammar, confidence)), confidence
+        return parse_value((yield from self._write(grammar, confidence))), confidence
 
-    def _write(self, grammar: LocalsGrammar | ValueGrammar, confidence: dict[str, float]) -> str:
+    def _write(self, grammar: LocalsGrammar | ValueGrammar, confidence: dict[str, float]) -> Evaluation[str]:
         """Write a text that the grammar accepts; note how likely each value in it is right."""
         state = grammar.start
         logs: dict[str, float] = {}
         text = ""
         while not state.done:
             before = state
-            piece, state, log = self._writer.continue_text(grammar, state)
+            piece, state, log = yield from self._writer.continue_text(grammar, state)
             text += piece
             writing = before if before.in_value else state
             if writing.in_value:
@@ -295,8 +325,8 @@ class Predictor:
 
     # Without it.
 
-    def _free_proposal(self) -> Proposal | Outcome:
-        raw = self._free_frame()
+    def _free_proposal(self) -> Evaluation[Proposal | Outcome]:
+        raw = yield from self._free_frame()
         if raw is None or raw.event is None:
             return Outcome(Ending.MALFORMED, detail="The model ended its text before the call had returned.")
         if raw.source == main_line(self._call) and raw.value is not None:
@@ -305,13 +335,13 @@ class Predictor:
         frame = Frame(raw.event, 0, raw.source, written, raw.value)
         return Proposal(frame, self._position.find(raw.event, raw.source))
 
-    def _free_frame(self) -> RawFrame | None:
+    def _free_frame(self) -> Evaluation[RawFrame | None]:
         """The next frame in the model's own words; None where it ends its text."""
         decoder = FrameDecoder()
         special_of = {token: special for special, token in self._specials.items()}
         text = b""
         while True:
-            token = self._writer.free()
+            token = yield from self._writer.free()
             special = special_of.get(token)
             if special is None:
                 text += self._runtime.vocabulary.piece(token)
@@ -324,6 +354,12 @@ class Predictor:
             frame = decoder.feed(special)
             if frame is not None:
                 return frame
+
+    def _line_tokens(self, text: str, after: Special) -> list[int]:
+        found = self._lines.get((text, after))
+        if found is None:
+            found = self._lines[text, after] = self._tokens([text, after])
+        return found
 
     def _tokens(self, segments: Sequence[Segment]) -> list[int]:
         return tokenize(segments, self._runtime.vocabulary.tokenize, self._specials)

@@ -1,0 +1,381 @@
+"""Drafts: the guessed frames as tokens, as far as it pays to have them checked.
+
+Drafting is lossless: a draft never changes what is written, only how many calls of the model that takes (see
+`Writer`). The idea is that of speculative decoding (Leviathan et al. 2023, arXiv 2211.17192) with guesses that need no
+second model: most of a trace is copied from the program and from the frames before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from debugger.predicted.codec import EVENT_OF_SPECIAL, SPECIAL_OF_EVENT, FormatError, parse_locals
+from debugger.predicted.expect import Expectation, Guess, Scene, Text, advance_by_guess
+from debugger.predicted.position import Step
+from debugger.trace import Event
+from quant.runtime import Vocabulary
+from quant.specials import Special
+
+_PRIOR = {
+    "expected": 0.97,
+    "text": 0.995,
+    "only step": 0.99,
+    "only line": 0.9,
+    "same": 0.97,
+    "same, whole": 0.95,
+    "copied": 0.85,
+    "item": 0.8,
+    "loop": 0.85,
+    "again twice": 0.85,
+    "again": 0.6,
+    "call": 0.7,
+    "return": 0.9,
+    "exception": 0.6,
+    "branch": 0.55,
+    "step": 0.7,
+    "argument": 0.8,
+    "appended": 0.7,
+    "beginning": 0.8,
+    "rest": 0.9,
+    "end": 0.7,
+    "unwinding": 0.99,
+    "no result": 0.95,
+}
+"""How often guesses of a kind come true at first; later their own record counts."""
+_OTHER = 0.5
+_ENDS = "end of value"
+_WEIGHT = 6
+"""Guesses that the prior is worth."""
+_FADING = 0.97
+"""Each guess counts so much of the one behind it."""
+_FIRST_YIELD = 8.0
+"""Tokens written for the price of one call of a single token, until it is known."""
+
+
+@dataclass(slots=True)
+class _Record:
+    """How often guesses of one kind came true."""
+
+    hits: float
+    tries: float
+
+    @property
+    def share(self) -> float:
+        return self.hits / self.tries
+
+
+@dataclass(slots=True)
+class _Plan:
+    """Tokens and the kind of each."""
+
+    tokens: list[int] = field(default_factory=list[int])
+    kinds: list[str] = field(default_factory=list[str])
+
+
+class _Enough(Exception):  # noqa: N818
+    """The plan is as long as it pays, or nothing is known about what follows."""
+
+
+class FrameDrafter:
+    """Drafts what comes behind the written part of a frame: its rest, and further frames.
+
+    A further token pays as long as the chance that it is reached and right is larger than its share of what a token
+    costs now, of which `token_cost` is the part that one more token in a call adds to a call of one.
+    """
+
+    def __init__(
+        self,
+        expectation: Expectation,
+        scene: Scene,
+        vocabulary: Vocabulary,
+        specials: Mapping[Special, int],
+        line_tokens: Callable[[str, Special], Sequence[int]],
+        main_line: str,
+        token_cost: float,
+    ) -> None:
+        """Draft behind the scene, which its owner keeps current by `Expectation.advance`."""
+        self._expectation = expectation
+        self._scene = scene
+        self._vocabulary = vocabulary
+        self._specials = specials
+        self._special_of = {token: special for special, token in specials.items()}
+        self._line_tokens = line_tokens
+        self._main_line = main_line
+        self._token_cost = token_cost
+        self._records: dict[str, _Record] = {}
+        self._kinds: Sequence[str] = ()
+        self._written, self._paid = _FIRST_YIELD * _WEIGHT, float(_WEIGHT)
+        self._plan = _Plan()
+        self._chance = 1.0
+        self._most = 0
+
+    def judge(self, accepted: int, refused: bool) -> None:
+        """Learn from what became of the last draft."""
+        for kind in self._kinds[:accepted]:
+            self._note(kind, 1.0)
+        if refused:
+            self._note(self._kinds[accepted], 0.0)
+        self._written = self._written * _FADING + accepted + 1
+        self._paid = self._paid * _FADING + 1 + self._token_cost * len(self._kinds)
+
+    def draft(self, written: Sequence[int], most: int) -> Sequence[int]:
+        """The tokens that likely follow those written of the frame."""
+        self._plan = _Plan()
+        self._chance = 1.0
+        self._most = most
+        scene = self._scene.copy()
+        try:
+            guess, steps = self._rest_of_frame(scene, written)
+            while guess is not None and advance_by_guess(self._expectation, scene, guess, steps):
+                steps = scene.position.steps()
+                guess = self._frame(scene, steps)
+        except _Enough:
+            pass
+        self._kinds = self._plan.kinds
+        return self._plan.tokens
+
+    def _note(self, kind: str, hit: float) -> None:
+        record = self._record(kind)
+        record.hits = record.hits * _FADING + hit
+        record.tries = record.tries * _FADING + 1
+
+    def _record(self, kind: str) -> _Record:
+        found = self._records.get(kind)
+        if found is None:
+            found = self._records[kind] = _Record(_PRIOR.get(kind, _OTHER) * _WEIGHT, _WEIGHT)
+        return found
+
+    # A frame as tokens.
+
+    def _add(self, token: int, kind: str) -> None:
+        """Plan one more token, if that pays."""
+        self._chance *= self._record(kind).share
+        if len(self._plan.tokens) >= self._most or self._chance < self._token_cost * self._written / self._paid:
+            raise _Enough
+        self._plan.tokens.append(token)
+        self._plan.kinds.append(kind)
+
+    def _add_all(self, tokens: Sequence[int], first: str, others: str = "text") -> None:
+        for index, token in enumerate(tokens):
+            self._add(token, others if index else first)
+
+    def _frame(self, scene: Scene, steps: Sequence[Step]) -> Guess | None:
+        """Plan a whole frame."""
+        guess = self._expectation.guess(scene, steps)
+        if guess is None:
+            return None
+        self._add(self._specials[SPECIAL_OF_EVENT[guess.step.event]], guess.kind)
+        if guess.value is None:
+            self._add_locals(guess, "", ())
+            self._add_line(scene, guess.step, Special.FRAME)
+        else:
+            self._add_line(scene, guess.step, Special.ARG)
+            self._add_value(guess.value, "", ())
+        return guess
+
+    def _add_line(self, scene: Scene, step: Step, after: Special) -> None:
+        self._add(self._specials[Special.ACTION], "text")
+        self._add_all(self._line_tokens(self._text(scene, step), after), "text")
+
+    def _text(self, scene: Scene, step: Step) -> str:
+        return self._main_line if step.code is None else scene.position.text(step)
+
+    def _add_value(self, value: Text, beginning: str, tokens: Sequence[int]) -> None:
+        text = json.dumps(value.text)
+        spans = [(1, "text"), (len(text) - 1, value.kind)]
+        if value.whole:
+            self._add_text(text, [*spans, (len(text), _end(value))], beginning, tokens)
+            self._add(self._specials[Special.FRAME], "text")
+        else:
+            self._add_text(text[:-1], spans, beginning, tokens)
+            raise _Enough
+
+    def _add_locals(self, guess: Guess, beginning: str, tokens: Sequence[int]) -> None:
+        text, spans = "{", [(1, "text")]
+        for position, (name, value) in enumerate(guess.written.items()):
+            text += (", " if position else "") + json.dumps(name) + ': "'
+            spans.append((len(text), "text"))
+            text += json.dumps(value.text)[1:-1]
+            spans.append((len(text), value.kind))
+            if not value.whole:
+                self._add_text(text, spans, beginning, tokens)
+                raise _Enough
+            text += '"'
+            spans.append((len(text), _end(value)))
+        text += "}"
+        spans.append((len(text), "end of locals"))
+        self._add_text(text, spans, beginning, tokens)
+
+    def _add_text(
+        self, text: str, spans: Sequence[tuple[int, str]], beginning: str, written: Sequence[int]
+    ) -> None:
+        """Plan the tokens of a text of which `beginning` is written; the spans say to where each kind reaches."""
+        if not text.startswith(beginning):
+            raise _Enough
+        tokens = self._vocabulary.tokenize(text)
+        position = 0
+        if beginning:
+            if list(written) == tokens[: len(written)]:
+                tokens, position = tokens[len(written) :], len(beginning)
+            else:
+                tokens, position = self._vocabulary.tokenize(text[len(beginning) :]), len(beginning)
+        index = 0
+        last = -1
+        for token in tokens:
+            end = position + len(self._vocabulary.piece(token))
+            while index + 1 < len(spans) and spans[index][0] <= position:
+                index += 1
+            kind = spans[index][1]
+            self._add(token, "rest" if index == last and kind != "text" else kind)
+            last = index
+            position = end
+
+    # What is left of a frame that is partly written.
+
+    def _rest_of_frame(self, scene: Scene, written: Sequence[int]) -> tuple[Guess | None, Sequence[Step]]:
+        steps = scene.position.steps()
+        if not written:
+            return self._frame(scene, steps), steps
+        event = EVENT_OF_SPECIAL.get(self._special_of.get(written[0], Special.END))
+        if event is None:
+            raise _Enough
+        steps = [step for step in steps if step.event is event]
+        parts: list[list[int]] = [[]]
+        for token in written[1:]:
+            if token in self._special_of:
+                parts.append([])
+            else:
+                parts[-1].append(token)
+        if event in (Event.CALL, Event.LINE):
+            return self._rest_with_locals(scene, steps, parts), steps
+        return self._rest_with_value(scene, steps, parts), steps
+
+    def _rest_with_locals(self, scene: Scene, steps: Sequence[Step], parts: Sequence[list[int]]) -> Guess | None:
+        beginning = self._spell(parts[0])
+        if len(parts) == 1:
+            guess = self._expectation.guess(scene, steps)
+            if guess is None:
+                return None
+            guess = self._complete(scene, guess, beginning)
+            self._add_locals(guess, beginning, parts[0])
+            self._add_line(scene, guess.step, Special.FRAME)
+            return guess
+        try:
+            names = parse_locals(beginning)
+        except FormatError:
+            raise _Enough from None
+        fitting = [step for step in steps if step.code and names.keys() <= set(step.code.variables)] or steps
+        guess = self._line_written(scene, fitting, parts[1], Special.FRAME)
+        written = {name: Text(text, "written") for name, text in names.items()}
+        return guess and Guess(guess.step, guess.kind, written)
+
+    def _rest_with_value(self, scene: Scene, steps: Sequence[Step], parts: Sequence[list[int]]) -> Guess | None:
+        if len(parts) == 2:
+            guess = self._line_written(scene, steps, parts[1], Special.ARG)
+            if guess is not None and guess.value is not None:
+                self._add_value(guess.value, "", ())
+            return guess
+        if len(parts) != 3:
+            raise _Enough
+        line = [*parts[1], self._specials[Special.ARG]]
+        fitting = [step for step in steps if self._line_tokens(self._text(scene, step), Special.ARG) == line]
+        guess = self._expectation.guess(scene, fitting)
+        if guess is None or guess.value is None:
+            return None
+        beginning = self._spell(parts[2])
+        value = self._completed(scene, guess.value, beginning[1:])
+        self._add_value(value, beginning, parts[2])
+        return Guess(guess.step, guess.kind, value=value)
+
+    def _line_written(self, scene: Scene, steps: Sequence[Step], part: list[int], after: Special) -> Guess | None:
+        """The guess among the steps whose line begins as it is written; plans the rest of the line."""
+        lines = {step: self._line_tokens(self._text(scene, step), after) for step in steps}
+        fitting = [step for step in steps if list(lines[step][: len(part)]) == part]
+        guess = self._expectation.guess(scene, fitting)
+        if guess is None:
+            return None
+        alone = len({tuple(lines[step]) for step in fitting}) == 1
+        self._add_all(lines[guess.step][len(part) :], "text" if alone else guess.kind)
+        return guess
+
+    def _spell(self, tokens: Sequence[int]) -> str:
+        return b"".join(map(self._vocabulary.piece, tokens)).decode("ascii", "replace")
+
+    def _complete(self, scene: Scene, guess: Guess, beginning: str) -> Guess:
+        """The guessed LOCALS, changed to begin as they are written."""
+        entries, name, value = _split(beginning)
+        written = {each: Text(text, "written") for each, text in entries.items()}
+        left = {each: text for each, text in guess.written.items() if each not in written}
+        if value is not None and name is not None:
+            proposed = left.pop(name, Text("", "unknown", whole=False))
+            written[name] = self._completed(scene, proposed, value)
+        elif name:  # part of a name
+            chosen = next((each for each in left if json.dumps(each)[1:].startswith(name)), None)
+            if chosen is None:
+                raise _Enough
+            written[chosen] = left.pop(chosen)
+        order = list(guess.written)
+        last = max((order.index(each) for each in written if each in order), default=-1)
+        rest = {each: left[each] for each in order[last + 1 :] if each in left}
+        return Guess(guess.step, guess.kind, {**written, **rest})
+
+    def _completed(self, scene: Scene, proposed: Text, beginning: str) -> Text:
+        """A value that begins as it is written: what was proposed, else one that was seen, else just its end."""
+        if json.dumps(proposed.text)[1:-1].startswith(beginning) and len(proposed.text) > len(beginning):
+            return proposed
+        try:
+            text: str = json.loads(f'"{beginning}"')
+        except ValueError:
+            return Text("", "unknown", whole=False)
+        if text == proposed.text and proposed.whole:
+            return proposed
+        if _seems_whole(text):
+            return Text(text, _ENDS)
+        seen = self._expectation.whole_value(scene, text)
+        if seen is not None:
+            return Text(seen, "seen")
+        return Text(text, "unknown", whole=False)
+
+
+def _end(value: Text) -> str:
+    """The kind of a value's closing quote."""
+    return value.kind if value.kind == _ENDS else "rest"
+
+
+def _seems_whole(text: str) -> bool:
+    """Whether a value may end here: its brackets and quotes are closed."""
+    if not text:
+        return False
+    if text[0] in "'\"":
+        return len(text) > 1 and text[-1] == text[0]
+    return all(text.count(left) == text.count(right) for left, right in ("()", "[]", "{}", "<>"))
+
+
+def _split(text: str) -> tuple[dict[str, str], str | None, str | None]:
+    """The whole entries of LOCALS cut anywhere, the last name, and what is written of its value.
+
+    Without a value, the name is what is written of it behind its opening quote; None where none is begun.
+    """
+    entries: dict[str, str] = {}
+    decoder = json.decoder.scanstring
+    position = 1
+    while True:
+        while position < len(text) and text[position] in ", ":
+            position += 1
+        if position >= len(text) or text[position] != '"':
+            return entries, None, None
+        try:
+            name, after = decoder(text, position + 1)
+        except ValueError:
+            return entries, text[position + 1 :], None
+        start = text.find('"', after)
+        if start < 0:
+            return entries, name, ""  # only the value's opening quote is missing
+        try:
+            value, position = decoder(text, start + 1)
+        except ValueError:
+            return entries, name, text[start + 1 :]
+        entries[name] = value
+
