@@ -37,10 +37,12 @@ VERIFY_TOKENS = 128
 """The most tokens whose logits one call can give; llama.cpp reserves this many rows of n_vocab floats."""
 KV_TYPES = {"f32": "GGML_TYPE_F32", "f16": "GGML_TYPE_F16", "q8_0": "GGML_TYPE_Q8_0", "q4_0": "GGML_TYPE_Q4_0"}
 """How keys and values can be kept, and llama.cpp's names for it."""
+PLAIN_ATTENTION_BYTES = 512 << 20
+"""The most memory that the scores of a chunk may take."""
 DEFAULT_CONTEXT = 8192
 CONTEXT_STEP = 256
 """llama.cpp makes every context a multiple of this many tokens."""
-_TOKEN_COST_OF_CPU = 0.17
+_TOKEN_COST_OF_CPU = 0.15
 _TOKEN_COST_OF_GPU = 0.01
 _SPINS = "GOMP_SPINCOUNT"
 
@@ -167,7 +169,7 @@ class Runtime:
         """Load a GGUF, given by its path or by its head where that was read already, with room for `context` tokens.
 
         That room is each one's of `sequences`. `threads` defaults to the physical cores, one fewer for single tokens; `kv_type` is one of KV_TYPES;
-        `flash_attention` None leaves it to llama.cpp, which uses it where it can; `whole_window` keeps all keys and
+        `flash_attention` None takes what is faster (see `plain_attention`); `whole_window` keeps all keys and
         values of windowed layers, too, so that rolling back never evaluates anything anew; `observe` is called during
         each evaluation with the name of every weight matrix and what it multiplies, float32 [tokens, columns]. Raises
         ModelError.
@@ -201,6 +203,9 @@ class Runtime:
             parameters.kv_unified = True  # sequences of different length share a call
             parameters.swa_full = whole_window
             parameters.type_k = parameters.type_v = getattr(library, KV_TYPES[kv_type])
+            offloaded = bool(gpu_layers and library.llama_supports_gpu_offload())
+            if flash_attention is None and kv_type in ("f32", "f16") and not offloaded:
+                flash_attention = not plain_attention(shape, parameters.n_ctx)
             if flash_attention is not None:
                 switch = "ENABLED" if flash_attention else "DISABLED"
                 parameters.flash_attn_type = getattr(library, f"LLAMA_FLASH_ATTN_TYPE_{switch}")
@@ -218,7 +223,6 @@ class Runtime:
                     f"{path} loads, but a context of {context} tokens does not fit: {_complaint()} "
                     "Ask for a smaller context."
                 )
-        offloaded = bool(gpu_layers and library.llama_supports_gpu_offload())
         return cls(library, model, handle, file, warnings, observer, sequences, offloaded)
 
     def __enter__(self) -> Runtime:
@@ -394,6 +398,15 @@ class Runtime:
                 batch.n_seq_id[index] = 1
                 batch.seq_id[index][0] = place
         self._places[:count] = places
+
+
+def plain_attention(shape: Shape, cells: int) -> bool:
+    """Whether a CPU shall do without flash attention: unless the scores of a chunk would take a lot of memory.
+
+    In calls of 2 to 63 tokens, which is what drafts are, llama.cpp's flash attention takes several times as long on a
+    CPU (`python -m bench.predict` shows the cost of a call by its tokens).
+    """
+    return shape.heads * cells * CHUNK_TOKENS * 4 <= PLAIN_ATTENTION_BYTES
 
 
 def _check_head(file: GgufFile) -> Shape:

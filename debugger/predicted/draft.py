@@ -8,8 +8,9 @@ second model: most of a trace is copied from the program and from the frames bef
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from debugger.predicted.codec import EVENT_OF_SPECIAL, SPECIAL_OF_EVENT, FormatError, parse_locals
 from debugger.predicted.expect import Expectation, Guess, Scene, Text, advance_by_guess
@@ -48,10 +49,12 @@ _OTHER = 0.5
 _ENDS = "end of value"
 _WEIGHT = 6
 """Guesses that the prior is worth."""
+_LOOKED_UP = 3
+"""Tokens in a row by which a place is found again."""
 _FADING = 0.97
 """Each guess counts so much of the one behind it."""
-_FIRST_YIELD = 8.0
-"""Tokens written for the price of one call of a single token, until it is known."""
+_FIRST_DRAFTED, _FIRST_WRITTEN = 12, 9
+"""Of the tokens drafted in a call, how many come true, until it is known."""
 
 
 @dataclass(slots=True)
@@ -106,10 +109,18 @@ class FrameDrafter:
         self._token_cost = token_cost
         self._records: dict[str, _Record] = {}
         self._kinds: Sequence[str] = ()
-        self._written, self._paid = _FIRST_YIELD * _WEIGHT, float(_WEIGHT)
+        self._written: float = _WEIGHT * _FIRST_WRITTEN
+        self._paid = _WEIGHT * (1 + token_cost * _FIRST_DRAFTED)
+        """What those were worth, in calls of a single token."""
         self._plan = _Plan()
         self._chance = 1.0
         self._most = 0
+        self._followers: dict[tuple[int, ...], int] = {}
+        """For each few tokens in a row where the one behind them stands, the latest."""
+        self._indexed = _LOOKED_UP
+        self._mark = 0
+        self._spellings: dict[tuple[int, ...], tuple[int, ...]] = {}
+        """Tokens that the tokenizer makes of a text, and those by which the model has written it."""
 
     def judge(self, accepted: int, refused: bool) -> None:
         """Learn from what became of the last draft."""
@@ -120,19 +131,24 @@ class FrameDrafter:
         self._written = self._written * _FADING + accepted + 1
         self._paid = self._paid * _FADING + 1 + self._token_cost * len(self._kinds)
 
-    def draft(self, written: Sequence[int], most: int) -> Sequence[int]:
-        """The tokens that likely follow those written of the frame."""
+    def draft(self, tokens: Sequence[int], mark: int, most: int) -> Sequence[int]:
+        """The tokens that likely follow, where `tokens[mark:]` is written of the frame."""
         self._plan = _Plan()
         self._chance = 1.0
         self._most = most
+        if mark != self._mark:
+            self._learn_spelling(tokens[self._mark : mark])
+            self._mark = mark
         scene = self._scene.copy()
         try:
-            guess, steps = self._rest_of_frame(scene, written)
+            guess, steps = self._rest_of_frame(scene, tokens[mark:])
             while guess is not None and advance_by_guess(self._expectation, scene, guess, steps):
                 steps = scene.position.steps()
                 guess = self._frame(scene, steps)
         except _Enough:
             pass
+        if not self._plan.tokens:
+            self._look_up(tokens)
         self._kinds = self._plan.kinds
         return self._plan.tokens
 
@@ -146,6 +162,62 @@ class FrameDrafter:
         if found is None:
             found = self._records[kind] = _Record(_PRIOR.get(kind, _OTHER) * _WEIGHT, _WEIGHT)
         return found
+
+    def _learn_spelling(self, frame: Sequence[int]) -> None:
+        """Note where the model has written LOCALS or a VALUE in other tokens than the tokenizer would."""
+        part: list[int] = []
+        for token in frame:
+            if token not in self._special_of:
+                part.append(token)
+                continue
+            text = self._spell(part)
+            tokens = self._vocabulary.tokenize(text) if text[:1] in ("{", '"') else part
+            if tokens != part:
+                self._spellings |= dict(self._differences(tokens, part))
+            part = []
+
+    def _differences(self, left: Sequence[int], right: Sequence[int]) -> Iterator[tuple[tuple[int, ...], ...]]:
+        """The pieces, as short as they can be, in which two spellings of one text differ."""
+        ends = [list(accumulate(len(self._vocabulary.piece(token)) for token in side)) for side in (left, right)]
+        starts = [0, 0]
+        for end in sorted(set(ends[0]) & set(ends[1])):
+            stops = [side.index(end) + 1 for side in ends]
+            pieces = tuple(left[starts[0] : stops[0]]), tuple(right[starts[1] : stops[1]])
+            if pieces[0] != pieces[1]:
+                yield pieces
+            starts = stops
+
+    def _tokenize(self, text: str) -> list[int]:
+        """The tokens by which the model likely writes a text."""
+        tokens = self._vocabulary.tokenize(text)
+        for usual, own in self._spellings.items():
+            position = 0
+            while usual[0] in tokens[position:]:
+                position = tokens.index(usual[0], position)
+                if tuple(tokens[position : position + len(usual)]) == usual:
+                    tokens[position : position + len(usual)] = own
+                    position += len(own)
+                else:
+                    position += 1
+        return tokens
+
+    def _look_up(self, tokens: Sequence[int]) -> None:
+        """Plan what followed the last few tokens when they came before, as inside a long value."""
+        for position in range(self._indexed, len(tokens)):
+            self._followers[tuple(tokens[position - _LOOKED_UP : position])] = position
+        self._indexed = len(tokens)
+        last = tuple(tokens[len(tokens) - _LOOKED_UP :])
+        start = self._followers.get(last, len(tokens))
+        if tuple(tokens[start - _LOOKED_UP : start]) != last:
+            return  # what was rolled back since
+        try:
+            for offset in range(self._most):
+                position = start + offset
+                # What repeats itself goes on for as long as it likes.
+                token = tokens[position] if position < len(tokens) else self._plan.tokens[position - len(tokens)]
+                self._add(token, "looked up")
+        except (_Enough, IndexError):
+            return
 
     # A frame as tokens.
 
@@ -214,13 +286,12 @@ class FrameDrafter:
         """Plan the tokens of a text of which `beginning` is written; the spans say to where each kind reaches."""
         if not text.startswith(beginning):
             raise _Enough
-        tokens = self._vocabulary.tokenize(text)
-        position = 0
-        if beginning:
-            if list(written) == tokens[: len(written)]:
-                tokens, position = tokens[len(written) :], len(beginning)
-            else:
-                tokens, position = self._vocabulary.tokenize(text[len(beginning) :]), len(beginning)
+        tokens = self._tokenize(text)
+        if list(written) == tokens[: len(written)]:
+            tokens = tokens[len(written) :]
+        else:
+            tokens = self._tokenize(text[len(beginning) :])
+        position = len(beginning)
         index = 0
         last = -1
         for token in tokens:

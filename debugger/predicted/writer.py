@@ -38,8 +38,8 @@ class Grammar(Protocol):
 class Drafter(Protocol):
     """Guesses what comes next, so that one call of the model can check many tokens. What it guesses changes no result."""
 
-    def draft(self, written: Sequence[int], most: int) -> Sequence[int]:
-        """At most so many tokens that are likely behind those `written` since the mark."""
+    def draft(self, tokens: Sequence[int], mark: int, most: int) -> Sequence[int]:
+        """At most so many tokens that are likely behind `tokens`, of which the frame begins at the mark."""
         ...
 
     def judge(self, accepted: int, refused: bool) -> None:
@@ -194,9 +194,10 @@ class Writer:
         length = len(self._tokens)
         followed = min(offset, len(self._draft))
         came_true = common_prefix(self._tokens[length - offset :], self._draft) if followed > 0 else 0
-        self._drafter.judge(came_true, came_true < followed)
+        if self._rows is not None:
+            self._drafter.judge(came_true, came_true < followed)
         most = min(most, self._runtime.context - length)
-        return self._drafter.draft(self._tokens[self._mark :], most)[:most] if most else ()
+        return self._drafter.draft(self._tokens, self._mark, most)[:most] if most else ()
 
 
 def _by_likelihood(logits: NDArray[np.float32]) -> Iterator[int]:
