@@ -15,12 +15,13 @@ from itertools import accumulate
 from debugger.predicted.codec import EVENT_OF_SPECIAL, SPECIAL_OF_EVENT, FormatError, parse_locals
 from debugger.predicted.expect import Expectation, Guess, Scene, Text, advance_by_guess
 from debugger.predicted.position import Step
+from debugger.predicted.writer import Draft
 from debugger.trace import Event
 from quant.runtime import Vocabulary
 from quant.specials import Special
 
 _PRIOR = {
-    "expected": 0.97,
+    "expected": 0.99,
     "text": 0.995,
     "only step": 0.99,
     "only line": 0.9,
@@ -46,6 +47,8 @@ _PRIOR = {
 }
 """How often guesses of a kind come true at first; later their own record counts."""
 _OTHER = 0.5
+_LEAST_CHANCE = 0.6
+"""A longer draft makes calls fewer, and, as far as that, hardly more expensive."""
 _ENDS = "end of value"
 _WEIGHT = 6
 """Guesses that the prior is worth."""
@@ -81,76 +84,37 @@ class _Enough(Exception):  # noqa: N818
     """The plan is as long as it pays, or nothing is known about what follows."""
 
 
-class FrameDrafter:
-    """Drafts what comes behind the written part of a frame: its rest, and further frames.
+class Odds:
+    """How likely guesses of each kind come true, and whether it pays to draft one more token.
 
-    A further token pays as long as the chance that it is reached and right is larger than its share of what a token
-    costs now, of which `token_cost` is the part that one more token in a call adds to a call of one.
+    It does as long as the chance that the token is reached and right is larger than its share of what a token costs
+    now, of which `token_cost` is the part that one more token in a call adds to a call of one.
     """
 
-    def __init__(
-        self,
-        expectation: Expectation,
-        scene: Scene,
-        vocabulary: Vocabulary,
-        specials: Mapping[Special, int],
-        line_tokens: Callable[[str, Special], Sequence[int]],
-        main_line: str,
-        token_cost: float,
-    ) -> None:
-        """Draft behind the scene, which its owner keeps current by `Expectation.advance`."""
-        self._expectation = expectation
-        self._scene = scene
-        self._vocabulary = vocabulary
-        self._specials = specials
-        self._special_of = {token: special for special, token in specials.items()}
-        self._line_tokens = line_tokens
-        self._main_line = main_line
+    def __init__(self, token_cost: float) -> None:
+        """Start from what is usual."""
         self._token_cost = token_cost
         self._records: dict[str, _Record] = {}
-        self._kinds: Sequence[str] = ()
         self._written: float = _WEIGHT * _FIRST_WRITTEN
         self._paid = _WEIGHT * (1 + token_cost * _FIRST_DRAFTED)
         """What those were worth, in calls of a single token."""
-        self._plan = _Plan()
-        self._chance = 1.0
-        self._most = 0
-        self._followers: dict[tuple[int, ...], int] = {}
-        """For each few tokens in a row where the one behind them stands, the latest."""
-        self._indexed = _LOOKED_UP
-        self._mark = 0
-        self._spellings: dict[tuple[int, ...], tuple[int, ...]] = {}
-        """Tokens that the tokenizer makes of a text, and those by which the model has written it."""
 
-    def judge(self, accepted: int, refused: bool) -> None:
-        """Learn from what became of the last draft."""
-        for kind in self._kinds[:accepted]:
+    def share(self, kind: str) -> float:
+        """How often guesses of this kind come true."""
+        return self._record(kind).share
+
+    def pays(self, chance: float) -> bool:
+        """Whether a token that is reached and right with this chance is worth evaluating."""
+        return chance >= min(_LEAST_CHANCE, self._token_cost * self._written / self._paid)
+
+    def judge(self, draft: Draft, accepted: int, refused: bool) -> None:
+        """Learn from what became of a draft."""
+        for kind in draft.kinds[:accepted]:
             self._note(kind, 1.0)
         if refused:
-            self._note(self._kinds[accepted], 0.0)
+            self._note(draft.kinds[accepted], 0.0)
         self._written = self._written * _FADING + accepted + 1
-        self._paid = self._paid * _FADING + 1 + self._token_cost * len(self._kinds)
-
-    def draft(self, tokens: Sequence[int], mark: int, most: int) -> Sequence[int]:
-        """The tokens that likely follow, where `tokens[mark:]` is written of the frame."""
-        self._plan = _Plan()
-        self._chance = 1.0
-        self._most = most
-        if mark != self._mark:
-            self._learn_spelling(tokens[self._mark : mark])
-            self._mark = mark
-        scene = self._scene.copy()
-        try:
-            guess, steps = self._rest_of_frame(scene, tokens[mark:])
-            while guess is not None and advance_by_guess(self._expectation, scene, guess, steps):
-                steps = scene.position.steps()
-                guess = self._frame(scene, steps)
-        except _Enough:
-            pass
-        if not self._plan.tokens:
-            self._look_up(tokens)
-        self._kinds = self._plan.kinds
-        return self._plan.tokens
+        self._paid = self._paid * _FADING + 1 + self._token_cost * len(draft.kinds)
 
     def _note(self, kind: str, hit: float) -> None:
         record = self._record(kind)
@@ -162,6 +126,67 @@ class FrameDrafter:
         if found is None:
             found = self._records[kind] = _Record(_PRIOR.get(kind, _OTHER) * _WEIGHT, _WEIGHT)
         return found
+
+
+class FrameDrafter:
+    """Drafts what comes behind the written part of a frame: its rest, and further frames."""
+
+    def __init__(
+        self,
+        expectation: Expectation,
+        scene: Scene,
+        vocabulary: Vocabulary,
+        specials: Mapping[Special, int],
+        line_tokens: Callable[[str, Special], Sequence[int]],
+        main_line: str,
+        odds: Odds,
+    ) -> None:
+        """Draft behind the scene, which its owner keeps current by `Expectation.advance`."""
+        self._expectation = expectation
+        self._scene = scene
+        self._vocabulary = vocabulary
+        self._specials = specials
+        self._special_of = {token: special for special, token in specials.items()}
+        self._line_tokens = line_tokens
+        self._main_line = main_line
+        self._odds = odds
+        self._plan = _Plan()
+        self._chance = 1.0
+        self._most = 0
+        self._followers: dict[tuple[int, ...], int] = {}
+        """For each few tokens in a row where the one behind them stands, the latest."""
+        self._indexed = _LOOKED_UP
+        self._mark = 0
+        self._spellings: dict[tuple[int, ...], tuple[int, ...]] = {}
+        """Tokens that the tokenizer makes of a text, and those by which the model has written it."""
+
+    def judge(self, draft: Draft, accepted: int, refused: bool) -> None:
+        """Learn from what became of a draft."""
+        self._odds.judge(draft, accepted, refused)
+
+    def draft(self, tokens: Sequence[int], mark: int, most: int) -> Draft:
+        """The tokens that likely follow, where `tokens[mark:]` is written of the frame."""
+        return self.draft_frames(tokens, mark, most)
+
+    def draft_frames(self, tokens: Sequence[int], mark: int, most: int, *, further: bool = True) -> Draft:
+        """The same; without `further` no more than the frame is drafted."""
+        self._plan = _Plan()
+        self._chance = 1.0
+        self._most = most
+        if mark != self._mark:
+            self._learn_spelling(tokens[self._mark : mark])
+            self._mark = mark
+        scene = self._scene.copy()
+        try:
+            guess, steps = self._rest_of_frame(scene, tokens[mark:])
+            while further and guess is not None and advance_by_guess(self._expectation, scene, guess, steps):
+                steps = scene.position.steps()
+                guess = self._frame(scene, steps)
+        except _Enough:
+            pass
+        if not self._plan.tokens:
+            self._look_up(tokens)
+        return Draft(self._plan.tokens, kinds=self._plan.kinds)
 
     def _learn_spelling(self, frame: Sequence[int]) -> None:
         """Note where the model has written LOCALS or a VALUE in other tokens than the tokenizer would."""
@@ -223,8 +248,8 @@ class FrameDrafter:
 
     def _add(self, token: int, kind: str) -> None:
         """Plan one more token, if that pays."""
-        self._chance *= self._record(kind).share
-        if len(self._plan.tokens) >= self._most or self._chance < self._token_cost * self._written / self._paid:
+        self._chance *= self._odds.share(kind)
+        if len(self._plan.tokens) >= self._most or not self._odds.pays(self._chance):
             raise _Enough
         self._plan.tokens.append(token)
         self._plan.kinds.append(kind)
@@ -408,6 +433,61 @@ class FrameDrafter:
         if seen is not None:
             return Text(seen, "seen")
         return Text(text, "unknown", whole=False)
+
+
+class RunDrafter:
+    """Drafts a known run, token for token, as long as the model agrees with it; then what another drafter says."""
+
+    def __init__(
+        self,
+        frames: Sequence[Sequence[int]],
+        scored: Sequence[Sequence[int]],
+        otherwise: FrameDrafter,
+        odds: Odds,
+        *,
+        forced: bool,
+        whole: bool,
+    ) -> None:
+        """`frames` are the run's tokens, `scored` those among them, by place, whose log probabilities are wanted.
+
+        With `forced`, the run goes on behind whatever the model writes instead; with `whole`, drafts are as long as can
+        be, since nothing of them is lost.
+        """
+        self._frames = frames
+        self._scored = scored
+        self._otherwise = otherwise
+        self._odds = odds
+        self._forced = forced
+        self._whole = whole
+        self.frame: int | None = 0
+        """The frame that is written now; None where the model has left the run for good."""
+
+    def judge(self, draft: Draft, accepted: int, refused: bool) -> None:
+        """Learn from what became of a draft."""
+        self._odds.judge(draft, accepted, refused)
+
+    def draft(self, tokens: Sequence[int], mark: int, most: int) -> Draft:
+        """The rest of the run's frame, if it is written like that, and those behind it."""
+        if self.frame is None or self.frame >= len(self._frames):
+            return self._otherwise.draft_frames(tokens, mark, most)
+        written = tokens[mark:]
+        if list(written) != list(self._frames[self.frame][: len(written)]):
+            return self._otherwise.draft_frames(tokens, mark, most, further=not self._forced)
+        planned: list[int] = []
+        scored: list[int] = []
+        chance, share = 1.0, self._odds.share("expected")
+        for index in range(self.frame, len(self._frames)):
+            skipped = len(written) if index == self.frame else 0
+            start = len(planned) - skipped
+            for token in self._frames[index][skipped:]:
+                chance *= share
+                if len(planned) == most or not (self._whole or self._odds.pays(chance)):
+                    break
+                planned.append(token)
+            scored += [start + place for place in self._scored[index] if 0 <= start + place < len(planned)]
+            if start + len(self._frames[index]) != len(planned):
+                break
+        return Draft(planned, scored, ["expected"] * len(planned))
 
 
 def _end(value: Text) -> str:

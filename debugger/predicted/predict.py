@@ -30,13 +30,13 @@ from debugger.predicted.codec import (
     tokenize,
 )
 from debugger.predicted.confidence import calibrated
-from debugger.predicted.draft import FrameDrafter
+from debugger.predicted.draft import FrameDrafter, Odds
 from debugger.predicted.entry import certain_entry
 from debugger.predicted.evaluation import Evaluation, drive
 from debugger.predicted.expect import Expectation, Scene
 from debugger.predicted.grammar import LocalsGrammar, ValueGrammar
 from debugger.predicted.position import Position, Step
-from debugger.predicted.prompt import MAIN_DEPTH, main_line, prompt_segments
+from debugger.predicted.prompt import MAIN_DEPTH, main_frames, main_line, prompt_segments
 from debugger.predicted.writer import MAX_FRAME_TOKENS, EndlessFrameError, Writer
 from debugger.target import Target, build_context
 from debugger.trace import VALUE, Ending, Event, Frame, Outcome, Trace
@@ -48,6 +48,7 @@ from quant.specials import Special, special_ids
 DEFAULT_MAX_FRAMES = 1000
 PROMPT_SHARE = 0.6
 """The part of the context that the program may fill; the rest is for frames."""
+CONTEXT_FULL = Outcome(Ending.OUT_OF_CONTEXT, detail="The model's context is full.")
 _UNWINDING = "None"
 _RAISED = "(<class '"
 """How the value of every exception frame begins."""
@@ -98,8 +99,9 @@ class Predictor:
         drafting: bool = True,
         expected: Sequence[Frame] = (),
         sequence: int = 0,
+        spare: int | None = None,
     ) -> None:
-        """Begin a prediction, in this sequence of the runtime.
+        """Begin a prediction, in this sequence of the runtime; a `spare` one is for what differs from a forced run.
 
         Where the call's own text says all there is to its first frame, that frame is given: `frames` then starts with
         it. `temperature` calibrates the confidence of values; None takes the model's own. `expected` is a run that may
@@ -131,18 +133,19 @@ class Predictor:
             frame = Frame(Event.CALL, entry.code.first_line, target.file.lines[entry.code.first_line - 1], entry.locals)
             segments += self._encoder.encode(frame)
             self._advance(frame, self._position.steps())
-        drafter = None
-        if drafting:
-            drafter = FrameDrafter(
-                self._expectation,
-                self._scene,
-                runtime.vocabulary,
-                self._specials,
-                self._line_tokens,
-                main_line(call),
-                runtime.token_cost,
-            )
-        self._writer = Writer(runtime, self._tokens(segments), cancelled, drafter, sequence)
+        self.odds = Odds(runtime.token_cost)
+        self.drafter = FrameDrafter(
+            self._expectation,
+            self._scene,
+            runtime.vocabulary,
+            self._specials,
+            self._line_tokens,
+            main_line(call),
+            self.odds,
+        )
+        self.writer = Writer(
+            runtime, self.tokens_of(segments), cancelled, self.drafter if drafting else None, sequence, spare
+        )
 
     def run(self, max_frames: int, on_frame: Callable[[Frame], None] = lambda frame: None) -> Evaluation[Trace]:
         """The model's free run: it goes on from its own frames until the call has ended."""
@@ -167,11 +170,11 @@ class Predictor:
 
     def proposing(self) -> Evaluation[Proposal | Outcome]:
         """Let the model write the next frame; an Outcome where the run ends instead or cannot go on."""
-        self._writer.mark()
+        self.writer.mark()
         try:
             return (yield from self._constrained_proposal() if self._constrained else self._free_proposal())
         except ContextFullError:
-            return Outcome(Ending.OUT_OF_CONTEXT, detail="The model's context is full.")
+            return CONTEXT_FULL
         except EndlessFrameError:
             return Outcome(
                 Ending.OUT_OF_CONTEXT, detail=f"The model wrote {MAX_FRAME_TOKENS} tokens without ending a frame."
@@ -186,10 +189,16 @@ class Predictor:
         self._encoder.encode(proposal.frame)
         self._advance(proposal.frame, proposal.steps)
 
+    def as_shown(self, proposal: Proposal) -> Frame:
+        """The proposed frame with its function and depth, as `accept` would have it."""
+        depth = self._position.depth + (proposal.frame.event is Event.CALL)
+        code = proposal.steps[0].code if proposal.steps else None
+        return replace(proposal.frame, function=_name(code), depth=depth)
+
     def force(self, frame: Frame) -> None:
         """Make a real frame part of the trace in place of what was proposed; the model goes on from that."""
-        self._writer.back_to_mark()
-        self._writer.write(self._tokens(self._encoder.encode(frame)))
+        self.writer.back_to_mark()
+        self.writer.write(self.tokens_of(self._encoder.encode(frame)))
         steps = [
             step
             for step in self._position.find(frame.event, frame.source, frame.line)
@@ -255,7 +264,7 @@ class Predictor:
         else:
             source, steps = yield from self._choose_line(steps, Special.ACTION, Special.ARG)
             value, confidence = yield from self._choose_value(event)
-            self._writer.write([self._specials[Special.FRAME]])
+            self.writer.write([self._specials[Special.FRAME]])
             if steps[0].code is None:
                 return self._outcome_of_main(event, value)
             frame = Frame(event, steps[0].line, source, value=value, confidence=confidence)
@@ -263,7 +272,7 @@ class Predictor:
 
     def _choose_event(self, steps: Sequence[Step]) -> Evaluation[Event]:
         events = dict.fromkeys(step.event for step in steps)
-        token = yield from self._writer.choose([self._specials[SPECIAL_OF_EVENT[event]] for event in events])
+        token = yield from self.writer.choose([self._specials[SPECIAL_OF_EVENT[event]] for event in events])
         return self._events[token]
 
     def _known_locals(self, event: Event) -> Mapping[str, str]:
@@ -287,8 +296,8 @@ class Predictor:
         """Write the line of one of the steps; equal lines leave several."""
         texts = [main_line(self._call) if step.code is None else self._position.text(step) for step in steps]
         candidates = list(dict.fromkeys(texts))
-        self._writer.write([self._specials[before]])
-        index = yield from self._writer.choose_sequence([self._line_tokens(text, after) for text in candidates])
+        self.writer.write([self._specials[before]])
+        index = yield from self.writer.choose_sequence([self._line_tokens(text, after) for text in candidates])
         return candidates[index], [step for step, text in zip(steps, texts, strict=True) if text == candidates[index]]
 
     def _choose_value(self, event: Event) -> Evaluation[tuple[str, dict[str, float]]]:
@@ -296,7 +305,7 @@ class Predictor:
         raised = last is not None and last.event is Event.EXCEPTION and last.depth == self._position.depth
         if event is Event.RETURN and raised:
             # Nothing but unwinding lets a return follow an exception: its value is a matter of format.
-            self._writer.write(self._tokens([f'"{_UNWINDING}"']))
+            self.writer.write(self.tokens_of([f'"{_UNWINDING}"']))
             return _UNWINDING, {}
         confidence: dict[str, float] = {}
         grammar = ValueGrammar(_RAISED) if event is Event.EXCEPTION else ValueGrammar()
@@ -309,7 +318,7 @@ class Predictor:
         text = ""
         while not state.done:
             before = state
-            piece, state, log = yield from self._writer.continue_text(grammar, state)
+            piece, state, log = yield from self.writer.continue_text(grammar, state)
             text += piece
             writing = before if before.in_value else state
             if writing.in_value:
@@ -341,7 +350,7 @@ class Predictor:
         special_of = {token: special for special, token in self._specials.items()}
         text = b""
         while True:
-            token = yield from self._writer.free()
+            token = yield from self.writer.free()
             special = special_of.get(token)
             if special is None:
                 text += self._runtime.vocabulary.piece(token)
@@ -358,10 +367,17 @@ class Predictor:
     def _line_tokens(self, text: str, after: Special) -> list[int]:
         found = self._lines.get((text, after))
         if found is None:
-            found = self._lines[text, after] = self._tokens([text, after])
+            found = self._lines[text, after] = self.tokens_of([text, after])
         return found
 
-    def _tokens(self, segments: Sequence[Segment]) -> list[int]:
+    def encode_run(self, frames: Sequence[Frame]) -> list[list[Segment]]:
+        """The segments of each frame of a whole run of the call, as the model reads them when it is forced."""
+        encoder = FrameEncoder()
+        for frame in main_frames(self._call):
+            encoder.encode(frame)
+        return [encoder.encode(frame) for frame in frames]
+
+    def tokens_of(self, segments: Sequence[Segment]) -> list[int]:
         return tokenize(segments, self._runtime.vocabulary.tokenize, self._specials)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -35,16 +36,41 @@ class Grammar(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Tokens that likely come next."""
+
+    tokens: Sequence[int] = ()
+    scored: Sequence[int] = ()
+    """Positions among them whose log probabilities are wanted."""
+    kinds: Sequence[str] = ()
+    """For the drafter: by what reasoning each was guessed."""
+
+
 class Drafter(Protocol):
     """Guesses what comes next, so that one call of the model can check many tokens. What it guesses changes no result."""
 
-    def draft(self, tokens: Sequence[int], mark: int, most: int) -> Sequence[int]:
+    def draft(self, tokens: Sequence[int], mark: int, most: int) -> Draft:
         """At most so many tokens that are likely behind `tokens`, of which the frame begins at the mark."""
         ...
 
-    def judge(self, accepted: int, refused: bool) -> None:
-        """How many tokens of the last draft came true, and whether the next one did not."""
+    def judge(self, draft: Draft, accepted: int, refused: bool) -> None:
+        """How many tokens of a draft came true, and whether the next one did not."""
         ...
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the last call of the model said."""
+
+    rows: NDArray[np.float32]
+    """The logits behind the token right before `start`, and behind each drafted one."""
+    start: int
+    draft: Draft
+    call: int | None
+    """What the runtime had counted then: its next call overwrites the logits. None: they are a copy."""
+    judged: bool = False
+    """Whether the drafter was told what became of the draft."""
 
 
 class Writer:
@@ -62,23 +88,39 @@ class Writer:
         cancelled: Callable[[], bool] = lambda: False,
         drafter: Drafter | None = None,
         sequence: int = 0,
+        spare: int | None = None,
     ) -> None:
-        """Begin behind the prompt, in this sequence of the runtime. Raises ContextFullError."""
+        """Begin behind the prompt, in this sequence of the runtime.
+
+        In a `spare` sequence goes on what differs from a draft, where there is one: the draft and its logits are then
+        still there after `back_to_mark`. Raises ContextFullError.
+        """
         self._runtime = runtime
         self._cancelled = cancelled
-        self._drafter = drafter
-        self._sequence = sequence
+        self.drafter = drafter
+        self._main = self._sequence = sequence
+        self._spare = spare
+        self._aside: tuple[_Seen, int] | None = None
+        """While the spare sequence is written: what is known of the main one, and how far it agreed."""
         self._tokens = list(prompt)
         self._check_room()
         self._agreed = common_prefix(runtime.tokens_of(sequence), self._tokens)
         """So many tokens are written and evaluated alike; what is evaluated beyond them came to nothing."""
         self._mark = len(self._tokens)
-        self._draft: Sequence[int] = ()
-        self._rows: NDArray[np.float32] | None = None
-        """The logits behind the token `_rows_from` and behind each drafted one."""
-        self._rows_from = 0
-        self._evaluation = 0
-        """What the runtime had counted when these logits were new; the next call overwrites them."""
+        self._seen: _Seen | None = None
+        self.scores: dict[int, float] = {}
+        """By position, the model's log probability of tokens that were drafted as `scored` or asked for by `score`."""
+        self._unscored: list[int] = []
+
+    @property
+    def tokens(self) -> Sequence[int]:
+        """The prompt and all that is written."""
+        return self._tokens
+
+    @property
+    def begin(self) -> int:
+        """The position that was marked last, where a frame begins."""
+        return self._mark
 
     def mark(self) -> None:
         """Remember this place, where a frame begins."""
@@ -86,8 +128,27 @@ class Writer:
 
     def back_to_mark(self) -> None:
         """Forget everything written since the mark; what was evaluated of it counts again if it is written again."""
+        if self._agreed < len(self._tokens):
+            self._judge()
         del self._tokens[self._mark :]
+        if self._aside is not None:
+            self._runtime.forget(0, self._sequence)
+            self._sequence = self._main
+            self._seen, self._agreed = self._aside
+            self._aside = None
         self._agreed = min(self._agreed, self._mark)
+
+    def score(self, positions: Iterable[int]) -> None:
+        """Have the log probabilities of written tokens put into `scores` with the next call of the model, if not before.
+
+        The context must be the same as when they were drafted.
+        """
+        self._unscored += [position for position in positions if position not in self.scores]
+
+    def score_rest(self) -> Evaluation[None]:
+        """Make the call for the scores that are still to come, if there are any."""
+        if self._unscored:
+            yield from self._evaluate(None)
 
     def write(self, tokens: Sequence[int]) -> None:
         """Write tokens that leave no choice."""
@@ -163,41 +224,82 @@ class Writer:
         length = len(self._tokens)
         if length - self._mark > MAX_FRAME_TOKENS:
             raise EndlessFrameError
-        offset = length - self._rows_from
-        known = self._rows is not None and self._evaluation == self._runtime.calls and self._agreed == length
-        if not known or not 0 <= offset <= len(self._draft):
-            yield from self._evaluate(offset)
-            offset = 0
-        assert self._rows is not None
-        return self._rows[offset]
+        seen = self._seen
+        if (
+            seen is None
+            or self._agreed != length
+            or not seen.start <= length <= seen.start + len(seen.draft.tokens)
+            or seen.call not in (None, self._runtime.calls)
+        ):
+            seen = yield from self._evaluate(self.drafter)
+        return seen.rows[length - seen.start]
 
-    def _evaluate(self, offset: int) -> Evaluation[None]:
-        """Evaluate what is not yet, and a draft behind it; `offset` is how far the last draft was followed."""
+    def _evaluate(self, drafter: Drafter | None) -> Evaluation[_Seen]:
+        """Evaluate what is not yet, and a draft behind it."""
         self._check_room()
+        self._judge()
         length = len(self._tokens)
-        # The last token is evaluated again even when it is known: only a call of llama.cpp gives its logits.
-        done = self._agreed = self._runtime.forget(min(self._agreed, length - 1), self._sequence)
-        while length - done > CHUNK_TOKENS:
-            yield Part(self._tokens[done : done + CHUNK_TOKENS], 0, self._sequence)
-            done = self._agreed = done + CHUNK_TOKENS
+        self._set_aside()
+        # The last token is evaluated again even when it is known, and so is what comes before a token to score: only a
+        # call of llama.cpp gives logits.
+        first = min([*self._unscored, length])
+        done = self._agreed = self._runtime.forget(min(self._agreed, first - 1), self._sequence)
+        while True:
+            end = min(length, done + CHUNK_TOKENS, max(done, first - 1) + VERIFY_TOKENS)
+            rows = end - max(done, first - 1)
+            draft = Draft()
+            if end == length and drafter is not None:
+                room = min(VERIFY_TOKENS - rows, CHUNK_TOKENS - (end - done), self._runtime.context - length)
+                draft = drafter.draft(self._tokens, self._mark, room) if room else draft
+            tokens = [*self._tokens[done:end], *draft.tokens]
+            logits = yield Part(tokens, max(0, rows) + len(draft.tokens), self._sequence)
+            self._agreed = end
+            if end == length:
+                break
+            self._note_scores(logits, end - rows + 1, self._unscored)
+            done = end
             if self._cancelled():
                 raise CancelledError
-        self._draft = self._new_draft(min(VERIFY_TOKENS - 1, CHUNK_TOKENS - (length - done)), offset)
-        tokens = [*self._tokens[done:], *self._draft]
-        self._rows = yield Part(tokens, 1 + len(self._draft), self._sequence)
-        self._evaluation = self._runtime.calls
-        self._rows_from = self._agreed = length
+        start = length - rows + 1
+        self._note_scores(logits, start, self._unscored)
+        self._unscored.clear()
+        seen = self._seen = _Seen(logits[rows - 1 :], length, draft, self._runtime.calls)
+        self._note_scores(seen.rows, length, [length + offset for offset in draft.scored], draft.tokens)
+        return seen
 
-    def _new_draft(self, most: int, offset: int) -> Sequence[int]:
-        if self._drafter is None:
-            return ()
-        length = len(self._tokens)
-        followed = min(offset, len(self._draft))
-        came_true = common_prefix(self._tokens[length - offset :], self._draft) if followed > 0 else 0
-        if self._rows is not None:
-            self._drafter.judge(came_true, came_true < followed)
-        most = min(most, self._runtime.context - length)
-        return self._drafter.draft(self._tokens, self._mark, most)[:most] if most else ()
+    def _judge(self) -> None:
+        """Tell the drafter what became of the last draft."""
+        seen = self._seen
+        if self.drafter is not None and seen is not None and not seen.judged:
+            written = self._tokens[seen.start : seen.start + len(seen.draft.tokens)]
+            accepted = common_prefix(written, seen.draft.tokens)
+            self.drafter.judge(seen.draft, accepted, accepted < len(written))
+            seen.judged = True
+
+    def _set_aside(self) -> None:
+        """Leave the main sequence and its draft as they are, where what is written differs from the draft."""
+        seen = self._seen
+        if self._spare is None or self._aside is not None or seen is None or self._agreed < self._mark:
+            return
+        if not self._agreed < len(self._runtime.tokens_of(self._main)):
+            return
+        self._aside = replace(seen, rows=seen.rows.copy() if seen.call is not None else seen.rows, call=None), self._agreed
+        self._runtime.fork(self._main, self._spare, self._agreed)
+        self._sequence = self._spare
+
+    def _note_scores(
+        self, logits: NDArray[np.float32], start: int, positions: Sequence[int], draft: Sequence[int] | None = None
+    ) -> None:
+        """Note the log probabilities of the tokens at those positions, where `logits` begin with the row of `start`."""
+        chosen = [position for position in positions if start <= position < start + len(logits)]
+        if not chosen:
+            return
+        rows = logits[[position - start for position in chosen]]
+        tokens = [self._tokens[position] if draft is None else draft[position - start] for position in chosen]
+        likeliest = rows.max(axis=1)
+        rows -= likeliest[:, None]
+        logs = rows[np.arange(len(tokens)), tokens] - np.log(np.exp(rows).sum(axis=1))
+        self.scores.update(zip(chosen, map(float, logs), strict=True))
 
 
 def _by_likelihood(logits: NDArray[np.float32]) -> Iterator[int]:

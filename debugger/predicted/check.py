@@ -1,0 +1,243 @@
+"""A prediction beside the real run that it is checked against: the real frames are drafted, so a right one is cheap.
+
+What the model agrees with costs no more than reading it. In `FREE` mode the model goes on from its own frames after the
+first difference; in `FORCED` mode the real frame replaces each wrong one, so that every later difference is a mistake of
+its own. Both tell how surprised the model is by the real values, as far as it has read the real run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from itertools import accumulate
+
+from debugger.predicted.codec import Segment, parse_locals
+from debugger.predicted.draft import RunDrafter
+from debugger.predicted.evaluation import Evaluation, drive
+from debugger.predicted.predict import CONTEXT_FULL, DEFAULT_MAX_FRAMES, Predictor
+from debugger.target import Target
+from debugger.trace import VALUE, Ending, Event, Frame, Outcome, Trace
+from quant.runtime import Runtime
+from quant.specials import Special
+
+
+class CheckMode(str, Enum):
+    """How a prediction goes on after its first difference from the real run."""
+
+    FREE = "free"
+    """From its own frames."""
+    FORCED = "forced"
+    """From the real ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A prediction and the real run that it was made beside."""
+
+    predicted: Trace
+    actual: Trace
+    """Its frames have the model's surprise."""
+    proposals: tuple[Frame | None, ...] = ()
+    """Forced: for each real frame what the model expected instead or as well; None where that was no frame.
+
+    A first frame that the call spells out is no prediction: it stands for itself.
+    """
+
+
+def check(
+    runtime: Runtime,
+    target: Target,
+    call: str,
+    actual: Trace,
+    *,
+    mode: CheckMode = CheckMode.FREE,
+    max_frames: int = DEFAULT_MAX_FRAMES,
+    constrained: bool = True,
+    temperature: float | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+    on_frame: Callable[[Frame], None] = lambda frame: None,
+) -> Checked:
+    """Predict the run of `call`, whose real run is known. Free, the prediction is the same as that of `predict`.
+
+    `temperature` calibrates confidence; None takes the model's own. Raises ModelError, TargetError.
+    """
+    work = checking(
+        runtime,
+        target,
+        call,
+        actual,
+        mode=mode,
+        max_frames=max_frames,
+        constrained=constrained,
+        temperature=temperature,
+        cancelled=cancelled,
+        on_frame=on_frame,
+        spare=1 if runtime.sequences > 1 else None,
+    )
+    return drive(work, runtime)
+
+
+def checking(
+    runtime: Runtime,
+    target: Target,
+    call: str,
+    actual: Trace,
+    *,
+    mode: CheckMode = CheckMode.FREE,
+    max_frames: int = DEFAULT_MAX_FRAMES,
+    constrained: bool = True,
+    temperature: float | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+    on_frame: Callable[[Frame], None] = lambda frame: None,
+    sequence: int = 0,
+    spare: int | None = None,
+) -> Evaluation[Checked]:
+    """The same as a coroutine in this sequence of the runtime; a `spare` one makes differences in forced mode cheaper."""
+    predictor = Predictor(
+        runtime,
+        target,
+        call,
+        constrained=constrained,
+        temperature=temperature,
+        cancelled=cancelled,
+        expected=actual.frames,
+        sequence=sequence,
+        spare=spare if mode is CheckMode.FORCED else None,
+    )
+    run = _Run(predictor, actual, runtime, forced=mode is CheckMode.FORCED, keeps_drafts=spare is not None)
+    if mode is CheckMode.FREE:
+        predicted = yield from run.free(max_frames, on_frame)
+        return Checked(predicted, run.surprised())
+    predicted, proposals = yield from run.forced(max_frames, on_frame)
+    return Checked(predicted, run.surprised(), proposals)
+
+
+class _Run:
+    """The real run's frames as tokens, and the prediction that reads them."""
+
+    def __init__(
+        self, predictor: Predictor, actual: Trace, runtime: Runtime, *, forced: bool, keeps_drafts: bool
+    ) -> None:
+        self._predictor = predictor
+        self._actual = actual
+        self._given = len(predictor.frames)
+        segments = predictor.encode_run(actual.frames)
+        self._tokens = [predictor.tokens_of(each) for each in segments]
+        spell: Callable[[int], int] = lambda token: len(runtime.vocabulary.piece(token))  # noqa: E731
+        self._values = [
+            dict(_value_tokens(frame, each, predictor.tokens_of, spell))
+            for frame, each in zip(actual.frames, segments, strict=True)
+        ]
+        self._scored = [[place for places in values.values() for place in places] for values in self._values]
+        self._begins: list[int] = []
+        """Where each real frame that the model has read begins among the tokens written."""
+        self._drafter = RunDrafter(
+            self._tokens, self._scored, predictor.drafter, predictor.odds, forced=forced, whole=forced and keeps_drafts
+        )
+        self._drafter.frame = self._given
+        predictor.writer.drafter = self._drafter
+
+    def free(self, max_frames: int, on_frame: Callable[[Frame], None]) -> Evaluation[Trace]:
+        predictor = self._predictor
+        index = self._given
+
+        def follow(frame: Frame) -> None:
+            nonlocal index
+            if self._drafter.frame is not None and len(predictor.frames) > self._given:
+                begin = predictor.writer.begin
+                agrees = index < len(self._tokens) and list(predictor.writer.tokens[begin:]) == self._tokens[index]
+                self._begins.append(begin)
+                index += 1
+                self._drafter.frame = index if agrees else None
+            on_frame(frame)
+
+        return (yield from predictor.run(max_frames, follow))
+
+    def forced(
+        self, max_frames: int, on_frame: Callable[[Frame], None]
+    ) -> Evaluation[tuple[Trace, tuple[Frame | None, ...]]]:
+        predictor, writer = self._predictor, self._predictor.writer
+        frames: list[Frame] = list(self._actual.frames[: self._given])
+        proposals: list[Frame | None] = list(frames)
+        for frame in frames:
+            on_frame(frame)
+        for index in range(self._given, min(len(self._actual.frames), max_frames)):
+            self._drafter.frame = index
+            proposal = yield from predictor.proposing()
+            if isinstance(proposal, Outcome):
+                if proposal.ending is Ending.CANCELLED or proposal == CONTEXT_FULL:
+                    return Trace(tuple(frames), proposal), tuple(proposals)
+                proposals.append(None)
+            else:
+                proposals.append(predictor.as_shown(proposal))
+                frames.append(proposals[-1] or proposal.frame)
+                on_frame(frames[-1])
+            self._begins.append(writer.begin)
+            predictor.force(self._actual.frames[index])
+            writer.score(writer.begin + place for place in self._scored[index])
+        outcome = yield from self._outcome()
+        yield from writer.score_rest()
+        return Trace(tuple(frames), outcome), tuple(proposals)
+
+    def _outcome(self) -> Evaluation[Outcome]:
+        """How the model says that the real run ends behind the last real frame."""
+        predictor = self._predictor
+        read = len(predictor.frames)
+        if read < len(self._actual.frames) or self._actual.outcome.ending not in (Ending.RETURNED, Ending.RAISED):
+            return Outcome(Ending.OUT_OF_FRAMES, detail=f"The real run was read up to its step {read}.")
+        known = predictor.outcome()
+        if known is None:
+            self._drafter.frame = None
+            proposal = yield from predictor.proposing()
+            predictor.writer.back_to_mark()
+            known = proposal if isinstance(proposal, Outcome) else None
+        return known or Outcome(Ending.MALFORMED, detail="The model goes on where the real run has ended.")
+
+    def surprised(self) -> Trace:
+        """The real run, with the surprise of each value that the model has read."""
+        frames = list(self._actual.frames)
+        scores = self._predictor.writer.scores
+        for index, begin in enumerate(self._begins, self._given):
+            if index < len(frames):
+                surprise = {
+                    name: -sum(scores[begin + place] for place in places)
+                    for name, places in self._values[index].items()
+                    if all(begin + place in scores for place in places)
+                }
+                frames[index] = replace(frames[index], surprise=surprise)
+        return replace(self._actual, frames=tuple(frames))
+
+
+def _value_tokens(
+    frame: Frame,
+    segments: Sequence[Segment],
+    tokens_of: Callable[[Sequence[Segment]], list[int]],
+    length: Callable[[int], int],
+) -> Iterator[tuple[str, list[int]]]:
+    """For each value of a frame which of its tokens spell it, from the opening quote to the closing one."""
+    first = 0
+    for index, segment in enumerate(segments):
+        tokens = tokens_of([segment])
+        if index == 1 and frame.value is None and not isinstance(segment, Special):
+            spans = list(_value_spans(segment))
+        elif index == len(segments) - 2 and frame.value is not None:
+            spans = [(VALUE, 0, len(segment))]
+        else:
+            spans = []
+        ends = list(accumulate(map(length, tokens)))
+        for name, start, end in spans:
+            inside = [place for place, stop in enumerate(ends) if stop > start and stop - length(tokens[place]) < end]
+            yield name, [first + place for place in inside]
+        first += len(tokens)
+
+
+def _value_spans(text: str) -> Iterator[tuple[str, int, int]]:
+    """Where each value of LOCALS stands, its quotes included."""
+    position = 1
+    for name, value in parse_locals(text).items():
+        start = position + len(json.dumps(name)) + 2
+        end = start + len(json.dumps(value))
+        yield name, start, end
+        position = end + 2
