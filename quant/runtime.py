@@ -123,6 +123,7 @@ class Runtime:
         observer: Observer | None = None,
         sequences: int = 1,
         offloaded: bool = False,
+        flash_attention: bool | None = None,
     ) -> None:
         """Take ownership of llama.cpp's handles; use `open`."""
         self._library = library
@@ -137,6 +138,7 @@ class Runtime:
         self.context: int = library.llama_n_ctx(context) // sequences
         """How many tokens fit into a sequence."""
         self.sequences = sequences
+        self._never_alone = not offloaded and flash_attention is False
         self.window: int = library.llama_model_n_swa(model)
         """Tokens that windowed layers see; 0 if all layers see everything."""
         # llama.cpp says "?B" where it has no name for a size.
@@ -223,7 +225,7 @@ class Runtime:
                     f"{path} loads, but a context of {context} tokens does not fit: {_complaint()} "
                     "Ask for a smaller context."
                 )
-        return cls(library, model, handle, file, warnings, observer, sequences, offloaded)
+        return cls(library, model, handle, file, warnings, observer, sequences, offloaded, flash_attention)
 
     def __enter__(self) -> Runtime:
         """Use the runtime and close it at the end."""
@@ -309,6 +311,8 @@ class Runtime:
             raise ModelError("The model was closed; open it again.")
         for part in parts:
             self._check_room(part.sequence, len(part.tokens))
+        if self._never_alone and len(parts) == 1 and len(parts[0].tokens) == 1:
+            parts = [self._with_its_neighbour(parts[0])]
         count = sum(len(part.tokens) for part in parts)
         rows = sum(part.rows for part in parts)
         if not 0 < count <= CHUNK_TOKENS or rows > VERIFY_TOKENS:
@@ -368,6 +372,19 @@ class Runtime:
         memory = self._library.llama_get_memory(self._context)
         self._library.llama_memory_seq_cp(memory, source, target, 0, length)
         self._tokens[target] = self._tokens[source][:length]
+
+    def _with_its_neighbour(self, part: Part) -> Part:
+        """The part with the token before it, which is evaluated again.
+
+        Without flash attention, a CPU adds up in another order where a call has a single token; from two on, all sizes
+        give the same logits to the last bit, and so does any draft.
+        """
+        held = self._tokens[part.sequence]
+        if not held:
+            return part
+        before = held[-1]
+        self.forget(len(held) - 1, part.sequence)
+        return Part([before, *part.tokens], part.rows, part.sequence)
 
     def _check_room(self, sequence: int, count: int) -> None:
         tokens = len(self._tokens[sequence]) + count
