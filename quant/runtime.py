@@ -170,11 +170,11 @@ class Runtime:
     ) -> Runtime:
         """Load a GGUF, given by its path or by its head where that was read already, with room for `context` tokens.
 
-        That room is each one's of `sequences`. `threads` defaults to the physical cores, one fewer for single tokens; `kv_type` is one of KV_TYPES;
-        `flash_attention` None takes what is faster (see `plain_attention`); `whole_window` keeps all keys and
-        values of windowed layers, too, so that rolling back never evaluates anything anew; `observe` is called during
-        each evaluation with the name of every weight matrix and what it multiplies, float32 [tokens, columns]. Raises
-        ModelError.
+        That room is each one's of `sequences`. `threads` defaults to the physical cores, one fewer for single tokens;
+        `kv_type` is one of KV_TYPES; `flash_attention` None takes what is faster (see `plain_attention`);
+        `whole_window` keeps all keys and values of windowed layers, too, so that rolling back never evaluates anything
+        anew; `observe` is called during each evaluation with the name of every weight matrix and what it multiplies,
+        float32 [tokens, columns]. Raises ModelError.
         """
         file = source if isinstance(source, GgufFile) else read_gguf(Path(source))
         path = file.path
@@ -289,7 +289,7 @@ class Runtime:
             chunk = tokens[start : start + CHUNK_TOKENS]
             (rows,) = self.evaluate([Part(chunk, int(start + len(chunk) == len(tokens)))])
         assert rows is not None
-        return rows[0].copy()
+        return np.array(rows[0], dtype=np.float32)
 
     def verify(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         """Evaluate at most VERIFY_TOKENS further tokens in one call.
@@ -298,7 +298,7 @@ class Runtime:
         """
         if not 0 < len(tokens) <= VERIFY_TOKENS:
             raise ValueError(f"between 1 and {VERIFY_TOKENS} tokens can be verified at once, not {len(tokens)}")
-        return self.evaluate([Part(tokens, len(tokens))])[0].copy()
+        return np.array(self.evaluate([Part(tokens, len(tokens))])[0], dtype=np.float32)
 
     def evaluate(self, parts: Sequence[Part]) -> list[NDArray[np.float32]]:
         """Evaluate tokens of one or several sequences in one call.

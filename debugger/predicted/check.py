@@ -1,8 +1,8 @@
 """A prediction beside the real run that it is checked against: the real frames are drafted, so a right one is cheap.
 
-What the model agrees with costs no more than reading it. In `FREE` mode the model goes on from its own frames after the
-first difference; in `FORCED` mode the real frame replaces each wrong one, so that every later difference is a mistake of
-its own. Both tell how surprised the model is by the real values, as far as it has read the real run.
+What the model agrees with costs no more than reading it. In `FREE` mode the model goes on from its own frames after
+the first difference; in `FORCED` mode the real frame replaces each wrong one, so that every later difference is a
+mistake of its own. Both tell how surprised the model is by the real values, as far as it has read the real run.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from debugger.predicted.codec import Segment, parse_locals
 from debugger.predicted.draft import RunDrafter
 from debugger.predicted.evaluation import Evaluation, drive
 from debugger.predicted.predict import CONTEXT_FULL, DEFAULT_MAX_FRAMES, Predictor
+from debugger.predicted.prompt import ending_frames
 from debugger.target import Target
-from debugger.trace import VALUE, Ending, Event, Frame, Outcome, Trace
+from debugger.trace import VALUE, Ending, Frame, Outcome, Trace
 from quant.runtime import Runtime
 from quant.specials import Special
 
@@ -42,8 +43,10 @@ class Checked:
     proposals: tuple[Frame | None, ...] = ()
     """Forced: for each real frame what the model expected instead or as well; None where that was no frame.
 
-    A first frame that the call spells out is no prediction: it stands for itself.
+    Frames that the call spells out are no predictions: they stand for themselves.
     """
+    given: int = 0
+    """How many frames the call spells out."""
 
 
 def check(
@@ -74,7 +77,6 @@ def check(
         temperature=temperature,
         cancelled=cancelled,
         on_frame=on_frame,
-        spare=1 if runtime.sequences > 1 else None,
     )
     return drive(work, runtime)
 
@@ -92,9 +94,8 @@ def checking(
     cancelled: Callable[[], bool] = lambda: False,
     on_frame: Callable[[Frame], None] = lambda frame: None,
     sequence: int = 0,
-    spare: int | None = None,
 ) -> Evaluation[Checked]:
-    """The same as a coroutine in this sequence of the runtime; a `spare` one makes differences in forced mode cheaper."""
+    """The same as a coroutine, in this sequence of the runtime."""
     predictor = Predictor(
         runtime,
         target,
@@ -104,38 +105,36 @@ def checking(
         cancelled=cancelled,
         expected=actual.frames,
         sequence=sequence,
-        spare=spare if mode is CheckMode.FORCED else None,
     )
-    run = _Run(predictor, actual, runtime, forced=mode is CheckMode.FORCED, keeps_drafts=spare is not None)
+    run = _Run(predictor, call, actual, runtime, forced=mode is CheckMode.FORCED)
     if mode is CheckMode.FREE:
         predicted = yield from run.free(max_frames, on_frame)
-        return Checked(predicted, run.surprised())
+        return Checked(predicted, run.surprised(), given=len(predictor.given))
     predicted, proposals = yield from run.forced(max_frames, on_frame)
-    return Checked(predicted, run.surprised(), proposals)
+    return Checked(predicted, run.surprised(), proposals, len(predictor.given))
 
 
 class _Run:
     """The real run's frames as tokens, and the prediction that reads them."""
 
-    def __init__(
-        self, predictor: Predictor, actual: Trace, runtime: Runtime, *, forced: bool, keeps_drafts: bool
-    ) -> None:
+    def __init__(self, predictor: Predictor, call: str, actual: Trace, runtime: Runtime, *, forced: bool) -> None:
         self._predictor = predictor
         self._actual = actual
-        self._given = len(predictor.frames)
-        segments = predictor.encode_run(actual.frames)
+        self._given = len(predictor.given)
+        ended = actual.outcome.ending in (Ending.RETURNED, Ending.RAISED) and actual.frames
+        segments = predictor.encode_run([*actual.frames, *(ending_frames(call, actual) if ended else ())])
         self._tokens = [predictor.tokens_of(each) for each in segments]
+        """Of each frame; those with which `main` ends come last."""
         spell: Callable[[int], int] = lambda token: len(runtime.vocabulary.piece(token))  # noqa: E731
         self._values = [
             dict(_value_tokens(frame, each, predictor.tokens_of, spell))
-            for frame, each in zip(actual.frames, segments, strict=True)
+            for frame, each in zip(actual.frames, segments, strict=False)
         ]
         self._scored = [[place for places in values.values() for place in places] for values in self._values]
+        self._scored += [[] for _ in segments[len(self._scored) :]]
         self._begins: list[int] = []
         """Where each real frame that the model has read begins among the tokens written."""
-        self._drafter = RunDrafter(
-            self._tokens, self._scored, predictor.drafter, predictor.odds, forced=forced, whole=forced and keeps_drafts
-        )
+        self._drafter = RunDrafter(self._tokens, self._scored, predictor.drafter, predictor.odds, forced=forced)
         self._drafter.frame = self._given
         predictor.writer.drafter = self._drafter
 
@@ -172,7 +171,7 @@ class _Run:
                 proposals.append(None)
             else:
                 proposals.append(predictor.as_shown(proposal))
-                frames.append(proposals[-1] or proposal.frame)
+                frames.append(predictor.as_shown(proposal, self._actual.frames[index]))
                 on_frame(frames[-1])
             self._begins.append(writer.begin)
             predictor.force(self._actual.frames[index])
@@ -189,7 +188,7 @@ class _Run:
             return Outcome(Ending.OUT_OF_FRAMES, detail=f"The real run was read up to its step {read}.")
         known = predictor.outcome()
         if known is None:
-            self._drafter.frame = None
+            self._drafter.frame = read
             proposal = yield from predictor.proposing()
             predictor.writer.back_to_mark()
             known = proposal if isinstance(proposal, Outcome) else None

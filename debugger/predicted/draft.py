@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Any, cast
 
 from debugger.predicted.codec import EVENT_OF_SPECIAL, SPECIAL_OF_EVENT, FormatError, parse_locals
 from debugger.predicted.expect import Expectation, Guess, Scene, Text, advance_by_guess
@@ -198,10 +199,12 @@ class FrameDrafter:
             text = self._spell(part)
             tokens = self._vocabulary.tokenize(text) if text[:1] in ("{", '"') else part
             if tokens != part:
-                self._spellings |= dict(self._differences(tokens, part))
+                self._spellings.update(self._differences(tokens, part))
             part = []
 
-    def _differences(self, left: Sequence[int], right: Sequence[int]) -> Iterator[tuple[tuple[int, ...], ...]]:
+    def _differences(
+        self, left: Sequence[int], right: Sequence[int]
+    ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
         """The pieces, as short as they can be, in which two spellings of one text differ."""
         ends = [list(accumulate(len(self._vocabulary.piece(token)) for token in side)) for side in (left, right)]
         starts = [0, 0]
@@ -305,9 +308,7 @@ class FrameDrafter:
         spans.append((len(text), "end of locals"))
         self._add_text(text, spans, beginning, tokens)
 
-    def _add_text(
-        self, text: str, spans: Sequence[tuple[int, str]], beginning: str, written: Sequence[int]
-    ) -> None:
+    def _add_text(self, text: str, spans: Sequence[tuple[int, str]], beginning: str, written: Sequence[int]) -> None:
         """Plan the tokens of a text of which `beginning` is written; the spans say to where each kind reaches."""
         if not text.startswith(beginning):
             raise _Enough
@@ -446,19 +447,16 @@ class RunDrafter:
         odds: Odds,
         *,
         forced: bool,
-        whole: bool,
     ) -> None:
         """`frames` are the run's tokens, `scored` those among them, by place, whose log probabilities are wanted.
 
-        With `forced`, the run goes on behind whatever the model writes instead; with `whole`, drafts are as long as can
-        be, since nothing of them is lost.
+        With `forced`, the run goes on behind whatever the model writes instead.
         """
         self._frames = frames
         self._scored = scored
         self._otherwise = otherwise
         self._odds = odds
         self._forced = forced
-        self._whole = whole
         self.frame: int | None = 0
         """The frame that is written now; None where the model has left the run for good."""
 
@@ -481,7 +479,7 @@ class RunDrafter:
             start = len(planned) - skipped
             for token in self._frames[index][skipped:]:
                 chance *= share
-                if len(planned) == most or not (self._whole or self._odds.pays(chance)):
+                if len(planned) == most or not self._odds.pays(chance):
                     break
                 planned.append(token)
             scored += [start + place for place in self._scored[index] if 0 <= start + place < len(planned)]
@@ -504,13 +502,18 @@ def _seems_whole(text: str) -> bool:
     return all(text.count(left) == text.count(right) for left, right in ("()", "[]", "{}", "<>"))
 
 
+def _string_at(text: str, start: int) -> tuple[str, int]:
+    """The JSON string whose characters begin there, and where it ends. Raises ValueError."""
+    found: tuple[str, int] = cast("Any", json.decoder).scanstring(text, start)
+    return found
+
+
 def _split(text: str) -> tuple[dict[str, str], str | None, str | None]:
     """The whole entries of LOCALS cut anywhere, the last name, and what is written of its value.
 
     Without a value, the name is what is written of it behind its opening quote; None where none is begun.
     """
     entries: dict[str, str] = {}
-    decoder = json.decoder.scanstring
     position = 1
     while True:
         while position < len(text) and text[position] in ", ":
@@ -518,15 +521,14 @@ def _split(text: str) -> tuple[dict[str, str], str | None, str | None]:
         if position >= len(text) or text[position] != '"':
             return entries, None, None
         try:
-            name, after = decoder(text, position + 1)
+            name, after = _string_at(text, position + 1)
         except ValueError:
             return entries, text[position + 1 :], None
         start = text.find('"', after)
         if start < 0:
             return entries, name, ""  # only the value's opening quote is missing
         try:
-            value, position = decoder(text, start + 1)
+            value, position = _string_at(text, start + 1)
         except ValueError:
             return entries, name, text[start + 1 :]
         entries[name] = value
-

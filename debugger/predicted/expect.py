@@ -1,7 +1,7 @@
 """What the next frames of a prediction likely are: guesses for drafts, which the model then confirms or not.
 
-Guesses come from the control flow, from the text of the lines (`lines.py`), from what happened at the same place before,
-and from a run that is expected: the real one while checking, or an earlier prediction.
+Guesses come from the control flow, from the text of the lines (`lines.py`), from what happened at the same place
+before, and from a run that is expected: the real one while checking, or an earlier prediction.
 """
 
 from __future__ import annotations
@@ -274,9 +274,7 @@ class Expectation:
             found: dict[str, Text] = {}
             for name, text in template.locals.items():
                 same = before.get(name) == text and step.event is Event.LINE
-                if same and name in known:
-                    found[name] = Text(UNCHANGED, "expected")
-                elif known.get(name) == text:
+                if (same and name in known) or known.get(name) == text:
                     found[name] = Text(UNCHANGED, "expected")
                 else:
                     found[name] = Text(shown.get(name, text) if same else text, "expected")
@@ -301,8 +299,9 @@ class Expectation:
         depth = scene.position.depth
         shown = scene.locals_at.get(depth, {})
         line = scene.lines.get(depth, 0)
-        assert step.code is not None
-        changed = self._changes(scene, step.code, line, shown) if line else {}
+        code = step.code
+        assert code is not None
+        changed = self._changes(scene, code, line, shown) if line else {}
         found: dict[str, Text] = {}
         for name, text in shown.items():
             guess = changed.pop(name, None)
@@ -310,7 +309,7 @@ class Expectation:
                 found[name] = Text(UNCHANGED, "same") if name in known else Text(text, "same, whole")
             else:
                 found[name] = replace(guess, text=UNCHANGED) if guess.text == known.get(name) else guess
-        new = sorted(changed, key=lambda name: _index(step.code, name))
+        new = sorted(changed, key=lambda name: _index(code, name))
         return found | {name: changed[name] for name in new}
 
     def _changes(self, scene: Scene, code: CodeFlow, line: int, shown: Mapping[str, str]) -> dict[str, Text]:
@@ -348,7 +347,7 @@ class Expectation:
         last = [literal(value) for value in values[-2:]]
         now = literal(old)
         if len(last) == 2 and all(type(each) is int for each in (*last, now)):
-            return Text(str(now + last[1] - last[0]), "step")  # type: ignore[operator]
+            return Text(str(now + last[1] - last[0]), "step")
         if old is not None and len(old) > 2 and old[0] in "[({'\"":
             return Text(old[:-1], "beginning", whole=False)
         if values and values[-1] != old:

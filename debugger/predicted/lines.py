@@ -9,6 +9,7 @@ import ast
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 _MAX_LITERAL = 4000
 """A longer `repr` is not taken apart."""
@@ -81,7 +82,9 @@ def _note(facts: LineFacts, statement: ast.stmt) -> None:
         case ast.AugAssign(target=ast.Name(id=name), op=operator, value=value):
             facts.values[name] = ast.BinOp(ast.Name(name, ast.Load()), operator, value)
         case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)) if len(names) == len(values):
-            facts.values.update({name.id: v for name, v in zip(names, values, strict=True) if isinstance(name, ast.Name)})
+            facts.values.update(
+                {name.id: v for name, v in zip(names, values, strict=True) if isinstance(name, ast.Name)}
+            )
         case ast.For():
             facts.loop = statement
         case ast.Return(value=value):
@@ -100,7 +103,7 @@ def _note_change(facts: LineFacts, node: ast.expr) -> None:
 
 
 def text_of(node: ast.expr | None, shown: Mapping[str, str]) -> str | None:
-    """The `repr` that an expression likely has, where it is a literal, a name, an element of one, or counts by one step.
+    """The `repr` that an expression likely has: of a literal, a name, an element, or a number one step on.
 
     `shown` are the locals. None where that takes more than copying and counting.
     """
@@ -115,7 +118,7 @@ def text_of(node: ast.expr | None, shown: Mapping[str, str]) -> str | None:
             return {"list": "[]", "dict": "{}", "tuple": "()", "set": "set()"}[name]
         case ast.Call(func=ast.Name(id="len"), args=[ast.Name(id=name)], keywords=[]):
             found = literal(shown.get(name))
-            return str(len(found)) if isinstance(found, (list, tuple, str, dict, set)) else None
+            return str(len(found)) if _is(found, list, tuple, str, dict, set) else None
         case ast.Subscript(value=ast.Name(id=name), slice=index):
             return _element(literal(shown.get(name)), literal(text_of(index, shown)))
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as operator, right=ast.Constant(value=int(step))):
@@ -146,15 +149,15 @@ def _literal_text(node: ast.expr, shown: Mapping[str, str]) -> str | None:
     return f"({inside},)" if len(texts) == 1 else f"({inside})"
 
 
-def _element(container: object, index: object) -> str | None:
+def _element(container: Any, index: Any) -> str | None:
     try:
-        return repr(container[index])  # type: ignore[index]
+        return repr(container[index])
     except (TypeError, LookupError):
         return None
 
 
 @functools.lru_cache(maxsize=1024)
-def literal(text: str | None) -> object:
+def literal(text: str | None) -> Any:
     """The value whose `repr` is a literal; None for others."""
     if text is None or len(text) > _MAX_LITERAL or not text:
         return None
@@ -172,30 +175,35 @@ def items_of(loop: ast.For, shown: Mapping[str, str]) -> list[dict[str, str]] | 
     """What the loop's names hold in each round, where its text and the locals tell; a range stands for one integer."""
     match loop.iter:
         case ast.Call(func=ast.Name(id="range"), args=arguments, keywords=[]) if 0 < len(arguments) < 4:
-            numbers = [literal(text_of(argument, shown)) for argument in arguments]
+            numbers: list[Any] = [literal(text_of(argument, shown)) for argument in arguments]
             if all(isinstance(number, int) for number in numbers) and numbers[2:] != [0]:
-                return range(*numbers)  # type: ignore[arg-type]
+                return range(*numbers)
             return None
         case ast.Call(func=ast.Name(id="enumerate"), args=[ast.Name(id=name)], keywords=[]):
             found = literal(shown.get(name))
-            items: object = list(enumerate(found)) if isinstance(found, (list, tuple, str)) else None
+            items: Any = [*zip(range(len(found)), found, strict=True)] if _is(found, list, tuple, str) else None
         case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="items"), args=[], keywords=[]):
             found = literal(shown.get(name))
-            items = list(found.items()) if isinstance(found, dict) else None
+            items = list(found.items()) if _is(found, dict) else None
         case ast.Name(id=name):
             items = literal(shown.get(name))
         case _:
             items = literal(text_of(loop.iter, shown))
-    if not isinstance(items, (list, tuple, str, dict)):
+    if not _is(items, list, tuple, str, dict):
         return None
     return [_unpacked(loop.target, item) for item in items]
 
 
-def _unpacked(target: ast.expr, item: object) -> dict[str, str]:
+def _is(value: Any, *kinds: type) -> bool:
+    """As `isinstance`, for values of which nothing more is known."""
+    return isinstance(value, kinds)
+
+
+def _unpacked(target: ast.expr, item: Any) -> dict[str, str]:
     match target:
         case ast.Name(id=name):
             return {name: repr(item)}
-        case ast.Tuple(elts=elements) if isinstance(item, (tuple, list)) and len(item) == len(elements):
+        case ast.Tuple(elts=elements) if _is(item, tuple, list) and len(item) == len(elements):
             found: dict[str, str] = {}
             for element, part in zip(elements, item, strict=True):
                 found |= _unpacked(element, part)

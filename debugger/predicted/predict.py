@@ -99,9 +99,8 @@ class Predictor:
         drafting: bool = True,
         expected: Sequence[Frame] = (),
         sequence: int = 0,
-        spare: int | None = None,
     ) -> None:
-        """Begin a prediction, in this sequence of the runtime; a `spare` one is for what differs from a forced run.
+        """Begin a prediction, in this sequence of the runtime.
 
         Where the call's own text says all there is to its first frame, that frame is given: `frames` then starts with
         it. `temperature` calibrates the confidence of values; None takes the model's own. `expected` is a run that may
@@ -133,6 +132,8 @@ class Predictor:
             frame = Frame(Event.CALL, entry.code.first_line, target.file.lines[entry.code.first_line - 1], entry.locals)
             segments += self._encoder.encode(frame)
             self._advance(frame, self._position.steps())
+        self.given = tuple(self.frames)
+        """The frames that the call spells out."""
         self.odds = Odds(runtime.token_cost)
         self.drafter = FrameDrafter(
             self._expectation,
@@ -143,9 +144,7 @@ class Predictor:
             main_line(call),
             self.odds,
         )
-        self.writer = Writer(
-            runtime, self.tokens_of(segments), cancelled, self.drafter if drafting else None, sequence, spare
-        )
+        self.writer = Writer(runtime, self.tokens_of(segments), cancelled, self.drafter if drafting else None, sequence)
 
     def run(self, max_frames: int, on_frame: Callable[[Frame], None] = lambda frame: None) -> Evaluation[Trace]:
         """The model's free run: it goes on from its own frames until the call has ended."""
@@ -189,11 +188,19 @@ class Predictor:
         self._encoder.encode(proposal.frame)
         self._advance(proposal.frame, proposal.steps)
 
-    def as_shown(self, proposal: Proposal) -> Frame:
-        """The proposed frame with its function and depth, as `accept` would have it."""
+    def as_shown(self, proposal: Proposal, real: Frame | None = None) -> Frame:
+        """The proposed frame with its function and depth, as `accept` would have it.
+
+        Of several equal lines it is the first that can come, or that of the `real` frame, if it can.
+        """
         depth = self._position.depth + (proposal.frame.event is Event.CALL)
-        code = proposal.steps[0].code if proposal.steps else None
-        return replace(proposal.frame, function=_name(code), depth=depth)
+        step = next(
+            (step for step in proposal.steps if real and (step.line, _name(step.code)) == (real.line, real.function)),
+            proposal.steps[0] if proposal.steps else None,
+        )
+        if step is None:
+            return replace(proposal.frame, depth=depth)
+        return replace(proposal.frame, line=step.line, function=_name(step.code), depth=depth)
 
     def force(self, frame: Frame) -> None:
         """Make a real frame part of the trace in place of what was proposed; the model goes on from that."""
@@ -378,6 +385,7 @@ class Predictor:
         return [encoder.encode(frame) for frame in frames]
 
     def tokens_of(self, segments: Sequence[Segment]) -> list[int]:
+        """The token ids of segments in the model's vocabulary."""
         return tokenize(segments, self._runtime.vocabulary.tokenize, self._specials)
 
 

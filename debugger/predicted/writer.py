@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -48,7 +48,7 @@ class Draft:
 
 
 class Drafter(Protocol):
-    """Guesses what comes next, so that one call of the model can check many tokens. What it guesses changes no result."""
+    """Guesses what comes next, so that one call of the model checks many tokens. What it guesses changes no result."""
 
     def draft(self, tokens: Sequence[int], mark: int, most: int) -> Draft:
         """At most so many tokens that are likely behind `tokens`, of which the frame begins at the mark."""
@@ -67,8 +67,8 @@ class _Seen:
     """The logits behind the token right before `start`, and behind each drafted one."""
     start: int
     draft: Draft
-    call: int | None
-    """What the runtime had counted then: its next call overwrites the logits. None: they are a copy."""
+    call: int
+    """What the runtime had counted then: its next call overwrites the logits."""
     judged: bool = False
     """Whether the drafter was told what became of the draft."""
 
@@ -88,20 +88,12 @@ class Writer:
         cancelled: Callable[[], bool] = lambda: False,
         drafter: Drafter | None = None,
         sequence: int = 0,
-        spare: int | None = None,
     ) -> None:
-        """Begin behind the prompt, in this sequence of the runtime.
-
-        In a `spare` sequence goes on what differs from a draft, where there is one: the draft and its logits are then
-        still there after `back_to_mark`. Raises ContextFullError.
-        """
+        """Begin behind the prompt, in this sequence of the runtime. Raises ContextFullError."""
         self._runtime = runtime
         self._cancelled = cancelled
         self.drafter = drafter
-        self._main = self._sequence = sequence
-        self._spare = spare
-        self._aside: tuple[_Seen, int] | None = None
-        """While the spare sequence is written: what is known of the main one, and how far it agreed."""
+        self._sequence = sequence
         self._tokens = list(prompt)
         self._check_room()
         self._agreed = common_prefix(runtime.tokens_of(sequence), self._tokens)
@@ -131,15 +123,10 @@ class Writer:
         if self._agreed < len(self._tokens):
             self._judge()
         del self._tokens[self._mark :]
-        if self._aside is not None:
-            self._runtime.forget(0, self._sequence)
-            self._sequence = self._main
-            self._seen, self._agreed = self._aside
-            self._aside = None
         self._agreed = min(self._agreed, self._mark)
 
     def score(self, positions: Iterable[int]) -> None:
-        """Have the log probabilities of written tokens put into `scores` with the next call of the model, if not before.
+        """Have the log probabilities of written tokens put into `scores` by the next call of the model at the latest.
 
         The context must be the same as when they were drafted.
         """
@@ -229,7 +216,7 @@ class Writer:
             seen is None
             or self._agreed != length
             or not seen.start <= length <= seen.start + len(seen.draft.tokens)
-            or seen.call not in (None, self._runtime.calls)
+            or seen.call != self._runtime.calls
         ):
             seen = yield from self._evaluate(self.drafter)
         return seen.rows[length - seen.start]
@@ -239,7 +226,6 @@ class Writer:
         self._check_room()
         self._judge()
         length = len(self._tokens)
-        self._set_aside()
         # The last token is evaluated again even when it is known, and so is what comes before a token to score: only a
         # call of llama.cpp gives logits.
         first = min([*self._unscored, length])
@@ -275,17 +261,6 @@ class Writer:
             accepted = common_prefix(written, seen.draft.tokens)
             self.drafter.judge(seen.draft, accepted, accepted < len(written))
             seen.judged = True
-
-    def _set_aside(self) -> None:
-        """Leave the main sequence and its draft as they are, where what is written differs from the draft."""
-        seen = self._seen
-        if self._spare is None or self._aside is not None or seen is None or self._agreed < self._mark:
-            return
-        if not self._agreed < len(self._runtime.tokens_of(self._main)):
-            return
-        self._aside = replace(seen, rows=seen.rows.copy() if seen.call is not None else seen.rows, call=None), self._agreed
-        self._runtime.fork(self._main, self._spare, self._agreed)
-        self._sequence = self._spare
 
     def _note_scores(
         self, logits: NDArray[np.float32], start: int, positions: Sequence[int], draft: Sequence[int] | None = None

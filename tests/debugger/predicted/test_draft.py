@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import textwrap
 import zlib
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from debugger.actual.record import record_in_process
 from debugger.predicted.draft import FrameDrafter
 from debugger.predicted.predict import predict
+from debugger.predicted.writer import Draft
 from debugger.trace import Trace
 from quant.runtime import Part
 from tests.debugger.predicted.scripted import SPECIAL_IDS, ScriptedRuntime
@@ -56,11 +58,11 @@ def _in_folder(tmp_path, monkeypatch):
     monkeypatch.setattr("debugger.predicted.writer.MAX_FRAME_TOKENS", 400)
 
 
-def predicted(source: str, call: str, *, moods: float, constrained: bool, drafting: bool) -> tuple[Trace, list[int], int]:
+def predicted(
+    source: str, call: str, *, moods: float, constrained: bool, drafting: bool
+) -> tuple[Trace, list[int], int]:
     runtime = MoodyRuntime(script(call, record_in_process(source, call)), moods=moods)
-    trace = predict(
-        runtime, target_of(source, call), call, max_frames=40, constrained=constrained, drafting=drafting
-    )
+    trace = predict(runtime, target_of(source, call), call, max_frames=40, constrained=constrained, drafting=drafting)
     return trace, list(runtime.tokens), runtime.calls
 
 
@@ -84,8 +86,6 @@ def test_a_drafted_prediction_is_the_one_without(moods, constrained):
 
 @pytest.mark.parametrize("kind", ZOO)
 def test_every_construct_can_be_drafted(kind):
-    import textwrap
-
     source, calls = ZOO[kind]
     for call in calls:
         for moods in (0, 0.05):
@@ -104,7 +104,7 @@ def test_any_draft_gives_the_same_prediction(seed, monkeypatch):
     honest = FrameDrafter.draft
 
     def draft(self, tokens, mark, most):
-        found = list(honest(self, tokens, mark, most))
+        found = list(honest(self, tokens, mark, most).tokens)
         match chance.randrange(4):
             case 0:
                 found = []
@@ -114,10 +114,10 @@ def test_any_draft_gives_the_same_prediction(seed, monkeypatch):
                 found = [token if chance.random() < 0.9 else chance.randrange(256) for token in found]
             case _:
                 pass
-        return found
+        return Draft(found)
 
     monkeypatch.setattr(FrameDrafter, "draft", draft)
-    monkeypatch.setattr(FrameDrafter, "judge", lambda self, accepted, refused: None)
+    monkeypatch.setattr(FrameDrafter, "judge", lambda self, draft, accepted, refused: None)
     for source, call in ((LOOP, "f(4)"), (CALLS, "f([5, 2, 7])")):
         same_as_plain(source, call, moods=chance.choice((0, 0.05, 0.3)), constrained=chance.random() < 0.8)
 
