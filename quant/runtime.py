@@ -124,6 +124,7 @@ class Runtime:
         sequences: int = 1,
         offloaded: bool = False,
         flash_attention: bool | None = None,
+        kv_type: str = "f16",
     ) -> None:
         """Take ownership of llama.cpp's handles; use `open`."""
         self._library = library
@@ -138,6 +139,8 @@ class Runtime:
         self.context: int = library.llama_n_ctx(context) // sequences
         """How many tokens fit into a sequence."""
         self.sequences = sequences
+        self.settings = f"{kv_type} {flash_attention} {offloaded}"
+        """How the model is loaded, as far as that can change its words in a close call."""
         self._never_alone = not offloaded and flash_attention is False
         self.window: int = library.llama_model_n_swa(model)
         """Tokens that windowed layers see; 0 if all layers see everything."""
@@ -225,7 +228,7 @@ class Runtime:
                     f"{path} loads, but a context of {context} tokens does not fit: {_complaint()} "
                     "Ask for a smaller context."
                 )
-        return cls(library, model, handle, file, warnings, observer, sequences, offloaded, flash_attention)
+        return cls(library, model, handle, file, warnings, observer, sequences, offloaded, flash_attention, kv_type)
 
     def __enter__(self) -> Runtime:
         """Use the runtime and close it at the end."""
