@@ -11,8 +11,9 @@ import ast
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from debugger.flow import CodeFlow, ModuleFlow
 from debugger.predicted.codec import (
@@ -32,13 +33,13 @@ from debugger.predicted.codec import (
 from debugger.predicted.confidence import calibrated
 from debugger.predicted.draft import FrameDrafter, Odds
 from debugger.predicted.entry import certain_entry
-from debugger.predicted.evaluation import Evaluation, drive
+from debugger.predicted.evaluation import Evaluation, drive, drive_many
 from debugger.predicted.expect import Expectation, Scene
 from debugger.predicted.grammar import LocalsGrammar, ValueGrammar
 from debugger.predicted.position import Position, Step
 from debugger.predicted.prompt import MAIN_DEPTH, main_frames, main_line, prompt_segments
 from debugger.predicted.writer import MAX_FRAME_TOKENS, EndlessFrameError, Writer
-from debugger.target import Target, build_context
+from debugger.target import Target, TargetError, build_context
 from debugger.trace import VALUE, Ending, Event, Frame, Outcome, Trace
 from quant.errors import CancelledError, ContextFullError
 from quant.gguf_file import TEMPERATURE_KEY
@@ -64,15 +65,44 @@ def predict(
     cancelled: Callable[[], bool] = lambda: False,
     on_frame: Callable[[Frame], None] = lambda frame: None,
     drafting: bool = True,
+    expected: Sequence[Frame] = (),
 ) -> Trace:
     """Predict the run of `call` without running anything.
 
     `on_frame` gets each frame as soon as it is complete; its line can still change where equal lines leave it open.
-    `cancelled` is asked between calls of the model and between tokens. `drafting` only makes it faster. Raises
-    ModelError, and TargetError if the program does not fit into the context.
+    `cancelled` is asked between calls of the model and between tokens. `drafting` and `expected`, a run that
+    may come out the same, as the prediction before an edit, only make it faster. Raises ModelError, and TargetError if the program does not fit into the context.
     """
-    predictor = Predictor(runtime, target, call, constrained=constrained, cancelled=cancelled, drafting=drafting)
+    predictor = Predictor(
+        runtime, target, call, constrained=constrained, cancelled=cancelled, drafting=drafting, expected=expected
+    )
     return drive(predictor.run(max_frames, on_frame), runtime)
+
+
+def predict_many(
+    runtime: Runtime,
+    calls: Sequence[tuple[Target, str]],
+    *,
+    max_frames: int = DEFAULT_MAX_FRAMES,
+    constrained: bool = True,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[int, Trace | TargetError]]:
+    """Predict several calls, as many at once as the runtime has sequences; each comes with its position when it is done.
+
+    Sequences that share a call of the model are added up in another order, so that in a close call a prediction may
+    differ from that of `predict`. Raises ModelError.
+    """
+
+    def work(target: Target, call: str, sequence: int) -> Evaluation[Trace | TargetError]:
+        try:
+            predictor = Predictor(
+                runtime, target, call, constrained=constrained, cancelled=cancelled, sequence=sequence
+            )
+        except TargetError as error:
+            return error
+        return (yield from predictor.run(max_frames))
+
+    return drive_many([partial(work, target, call) for target, call in calls], runtime)
 
 
 @dataclass(frozen=True, slots=True)
