@@ -70,8 +70,9 @@ def predict(
     """Predict the run of `call` without running anything.
 
     `on_frame` gets each frame as soon as it is complete; its line can still change where equal lines leave it open.
-    `cancelled` is asked between calls of the model and between tokens. `drafting` and `expected`, a run that
-    may come out the same, as the prediction before an edit, only make it faster. Raises ModelError, and TargetError if the program does not fit into the context.
+    `cancelled` is asked between calls of the model and between tokens. `drafting` and `expected`, a run that may come
+    out the same, as the prediction before an edit, only make it faster. Raises ModelError, and TargetError if the
+    program does not fit into the context.
     """
     predictor = Predictor(
         runtime, target, call, constrained=constrained, cancelled=cancelled, drafting=drafting, expected=expected
@@ -87,7 +88,7 @@ def predict_many(
     constrained: bool = True,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[int, Trace | TargetError]]:
-    """Predict several calls, as many at once as the runtime has sequences; each comes with its position when it is done.
+    """Predict several calls, as many at once as the runtime has sequences; each comes with its position when done.
 
     Sequences that share a call of the model are added up in another order, so that in a close call a prediction may
     differ from that of `predict`. Raises ModelError.
