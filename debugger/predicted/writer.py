@@ -166,7 +166,7 @@ class Writer:
     def continue_text(self, grammar: Grammar, state: State) -> Evaluation[tuple[str, State, float]]:
         """Write the likeliest token that the grammar accepts: its text, the state behind it and its log probability.
 
-        The probability is the model's own, before anything is ruled out.
+        The probability is the model's own, before anything is ruled out; 0 outside of values, where nobody asks.
         """
         logits = yield from self._read()
         for token in _by_likelihood(logits):
@@ -174,7 +174,8 @@ class Writer:
             following = grammar.advance(state, text) if text else None
             if following is not None:
                 self._append(token)
-                return text, following, _log_probability(logits, token)
+                asked = state.in_value or following.in_value
+                return text, following, _log_probability(logits, token) if asked else 0.0
         raise EndlessFrameError  # no token of this vocabulary can go on
 
     def free(self) -> Evaluation[int]:
