@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import accumulate
 
 from debugger.predicted.codec import Segment, parse_locals
 from debugger.predicted.draft import RunDrafter
@@ -21,7 +20,6 @@ from debugger.predicted.prompt import ending_frames
 from debugger.target import Target
 from debugger.trace import VALUE, Ending, Frame, Outcome, Trace
 from quant.runtime import Runtime
-from quant.specials import Special
 
 
 class CheckMode(str, Enum):
@@ -125,18 +123,41 @@ class _Run:
         segments = predictor.encode_run([*actual.frames, *(ending_frames(call, actual) if ended else ())])
         self._tokens = [predictor.tokens_of(each) for each in segments]
         """Of each frame; those with which `main` ends come last."""
-        spell: Callable[[int], int] = lambda token: len(runtime.vocabulary.piece(token))  # noqa: E731
-        self._values = [
-            dict(_value_tokens(frame, each, predictor.tokens_of, spell))
-            for frame, each in zip(actual.frames, segments, strict=False)
-        ]
-        self._scored = [[place for places in values.values() for place in places] for values in self._values]
-        self._scored += [[] for _ in segments[len(self._scored) :]]
+        self._length: Callable[[int], int] = lambda token: len(runtime.vocabulary.piece(token))
+        self._forced = forced
+        self._spans = [list(_value_spans(frame, each)) for frame, each in zip(actual.frames, segments, strict=False)]
+        self._drafted: dict[int, list[int]] = {}
+        """The tokens by which each real frame was drafted last."""
         self._begins: list[int] = []
         """Where each real frame that the model has read begins among the tokens written."""
         self._drafter = RunDrafter(self._tokens, self._scored, predictor.drafter, predictor.odds, forced=forced)
         self._drafter.frame = self._given
         predictor.writer.drafter = self._drafter
+
+    def _scored(self, index: int, tokens: list[int]) -> list[int]:
+        """Which of a frame's tokens, as they are drafted, spell values."""
+        if self._forced and tokens != self._tokens[index]:
+            return []  # it is read as the tokenizer has it, and scored then
+        self._drafted[index] = tokens
+        return [place for places in self._places(index, tokens).values() for place in places]
+
+    def _places(self, index: int, tokens: Sequence[int]) -> dict[str, list[int]]:
+        """For each value of a frame which of its tokens spell it, from the opening quote to the closing one."""
+        if index >= len(self._spans):
+            return {}
+        found: dict[str, list[int]] = {name: [] for name, _, _ in self._spans[index]}
+        part_of_values = 3 if self._actual.frames[index].value is not None else 1
+        part = position = 0
+        for place, token in enumerate(tokens):
+            length = self._length(token)
+            if not length:  # a special token
+                part, position = part + 1, 0
+            elif part == part_of_values:
+                for name, start, end in self._spans[index]:
+                    if position < end and position + length > start:
+                        found[name].append(place)
+                position += length
+        return found
 
     def free(self, max_frames: int, on_frame: Callable[[Frame], None]) -> Evaluation[Trace]:
         predictor = self._predictor
@@ -146,7 +167,7 @@ class _Run:
             nonlocal index
             if self._drafter.frame is not None and len(predictor.frames) > self._given:
                 begin = predictor.writer.begin
-                agrees = index < len(self._tokens) and list(predictor.writer.tokens[begin:]) == self._tokens[index]
+                agrees = index < len(self._actual.frames) and _same_words(frame, self._actual.frames[index])
                 self._begins.append(begin)
                 index += 1
                 self._drafter.frame = index if agrees else None
@@ -175,7 +196,8 @@ class _Run:
                 on_frame(frames[-1])
             self._begins.append(writer.begin)
             predictor.force(self._actual.frames[index])
-            writer.score(writer.begin + place for place in self._scored[index])
+            self._drafted[index] = self._tokens[index]
+            writer.score(writer.begin + place for place in self._scored(index, self._tokens[index]))
         outcome = yield from self._outcome()
         yield from writer.score_rest()
         return Trace(tuple(frames), outcome), tuple(proposals)
@@ -202,38 +224,29 @@ class _Run:
             if index < len(frames):
                 surprise = {
                     name: -sum(scores[begin + place] for place in places)
-                    for name, places in self._values[index].items()
-                    if all(begin + place in scores for place in places)
+                    for name, places in self._places(index, self._drafted.get(index, ())).items()
+                    if places and all(begin + place in scores for place in places)
                 }
                 frames[index] = replace(frames[index], surprise=surprise)
         return replace(self._actual, frames=tuple(frames))
 
 
-def _value_tokens(
-    frame: Frame,
-    segments: Sequence[Segment],
-    tokens_of: Callable[[Sequence[Segment]], list[int]],
-    length: Callable[[int], int],
-) -> Iterator[tuple[str, list[int]]]:
-    """For each value of a frame which of its tokens spell it, from the opening quote to the closing one."""
-    first = 0
-    for index, segment in enumerate(segments):
-        tokens = tokens_of([segment])
-        if index == 1 and frame.value is None and not isinstance(segment, Special):
-            spans = list(_value_spans(segment))
-        elif index == len(segments) - 2 and frame.value is not None:
-            spans = [(VALUE, 0, len(segment))]
-        else:
-            spans = []
-        ends = list(accumulate(map(length, tokens)))
-        for name, start, end in spans:
-            inside = [place for place, stop in enumerate(ends) if stop > start and stop - length(tokens[place]) < end]
-            yield name, [first + place for place in inside]
-        first += len(tokens)
+def _same_words(left: Frame, right: Frame) -> bool:
+    """Whether the model writes two frames alike: it tells no lines apart that read the same."""
+    return (left.event, left.source, dict(left.locals), left.value) == (
+        right.event,
+        right.source,
+        dict(right.locals),
+        right.value,
+    )
 
 
-def _value_spans(text: str) -> Iterator[tuple[str, int, int]]:
-    """Where each value of LOCALS stands, its quotes included."""
+def _value_spans(frame: Frame, segments: Sequence[Segment]) -> Iterator[tuple[str, int, int]]:
+    """Where each value stands in LOCALS, or in VALUE, its quotes included."""
+    if frame.value is not None:
+        yield VALUE, 0, len(segments[-2])
+        return
+    text = segments[1]
     position = 1
     for name, value in parse_locals(text).items():
         start = position + len(json.dumps(name)) + 2

@@ -169,14 +169,18 @@ class FrameDrafter:
         """The tokens that likely follow, where `tokens[mark:]` is written of the frame."""
         return self.draft_frames(tokens, mark, most)
 
+    def learn(self, tokens: Sequence[int], mark: int) -> None:
+        """Note how the model has spelled the frame that ends at the mark, if it is a new one."""
+        if mark != self._mark:
+            self._learn_spelling(tokens[self._mark : mark])
+            self._mark = mark
+
     def draft_frames(self, tokens: Sequence[int], mark: int, most: int, *, further: bool = True) -> Draft:
         """The same; without `further` no more than the frame is drafted."""
         self._plan = _Plan()
         self._chance = 1.0
         self._most = most
-        if mark != self._mark:
-            self._learn_spelling(tokens[self._mark : mark])
-            self._mark = mark
+        self.learn(tokens, mark)
         scene = self._scene.copy()
         try:
             guess, steps = self._rest_of_frame(scene, tokens[mark:])
@@ -217,7 +221,10 @@ class FrameDrafter:
 
     def _tokenize(self, text: str) -> list[int]:
         """The tokens by which the model likely writes a text."""
-        tokens = self._vocabulary.tokenize(text)
+        return self.respelled(self._vocabulary.tokenize(text))
+
+    def respelled(self, tokens: list[int]) -> list[int]:
+        """The tokenizer's tokens, changed in place to those by which the model likely writes the same."""
         for usual, own in self._spellings.items():
             position = 0
             while usual[0] in tokens[position:]:
@@ -441,14 +448,14 @@ class RunDrafter:
 
     def __init__(
         self,
-        frames: Sequence[Sequence[int]],
-        scored: Sequence[Sequence[int]],
+        frames: Sequence[list[int]],
+        scored: Callable[[int, list[int]], Sequence[int]],
         otherwise: FrameDrafter,
         odds: Odds,
         *,
         forced: bool,
     ) -> None:
-        """`frames` are the run's tokens, `scored` those among them, by place, whose log probabilities are wanted.
+        """`frames` are the tokens; `scored` says of a frame, as it is drafted, which log probabilities are wanted.
 
         With `forced`, the run goes on behind whatever the model writes instead.
         """
@@ -468,8 +475,9 @@ class RunDrafter:
         """The rest of the run's frame, if it is written like that, and those behind it."""
         if self.frame is None or self.frame >= len(self._frames):
             return self._otherwise.draft_frames(tokens, mark, most)
+        self._otherwise.learn(tokens, mark)
         written = tokens[mark:]
-        if list(written) != list(self._frames[self.frame][: len(written)]):
+        if list(written) != self._spelled(self.frame)[: len(written)]:
             return self._otherwise.draft_frames(tokens, mark, most, further=not self._forced)
         planned: list[int] = []
         scored: list[int] = []
@@ -477,15 +485,20 @@ class RunDrafter:
         for index in range(self.frame, len(self._frames)):
             skipped = len(written) if index == self.frame else 0
             start = len(planned) - skipped
-            for token in self._frames[index][skipped:]:
+            frame = self._spelled(index)
+            for token in frame[skipped:]:
                 chance *= share
                 if len(planned) == most or not self._odds.pays(chance):
                     break
                 planned.append(token)
-            scored += [start + place for place in self._scored[index] if 0 <= start + place < len(planned)]
-            if start + len(self._frames[index]) != len(planned):
+            scored += [start + place for place in self._scored(index, frame) if 0 <= start + place < len(planned)]
+            if start + len(frame) != len(planned):
                 break
         return Draft(planned, scored, ["expected"] * len(planned))
+
+    def _spelled(self, index: int) -> list[int]:
+        """A frame's tokens as the model has spelled such text so far."""
+        return self._otherwise.respelled([*self._frames[index]])
 
 
 def _end(value: Text) -> str:
