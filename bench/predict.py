@@ -51,6 +51,8 @@ LOOPS = {
 }
 """Loops with short frames: 500 of them fit into nano's 8,192 tokens."""
 LONG_FRAMES = 500
+UNDRAFTED = 12
+"""Steps of a call that are predicted without drafts, too, to be compared: each token takes a call."""
 EDITED = 40
 """Lines of the function whose last line is edited."""
 
@@ -309,9 +311,8 @@ def main() -> None:
                 runs.append(run)
                 ours.add(cost.tokens, cost.calls, cost.seconds)
                 if (target, call) in cases:
-                    undrafted = predicted(runtime, target, call, limit, plain, drafting=False)
-                    shared = common_prefix(undrafted.tokens, runs[-1].tokens)
-                    mismatched += max(len(undrafted.tokens), len(runs[-1].tokens)) - shared
+                    undrafted = predicted(runtime, target, call, min(limit, UNDRAFTED), plain, drafting=False)
+                    mismatched += len(undrafted.tokens) - common_prefix(undrafted.tokens, runs[-1].tokens)
                     compared += len(undrafted.tokens) - len(undrafted.prompt)
                 runtime.forget(0)
                 calls, began = runtime.calls, time.perf_counter()
