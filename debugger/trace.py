@@ -50,6 +50,11 @@ class Frame:
 
     The model's own probability, calibrated where its GGUF says how (`debugger/predicted/confidence.py`).
     """
+    surprise: Mapping[str, float] = field(default_factory=dict[str, float], compare=False)
+    """Actual frames that a model has read only: how little it expected each value, keyed like `confidence`.
+
+    Minus the natural logarithm of the probability that it gave to what stands there, `".."` for an unchanged value.
+    """
 
 
 class Ending(str, Enum):
@@ -91,7 +96,7 @@ class Trace:
 
 
 def frame_to_json(frame: Frame) -> dict[str, Any]:
-    """A frame as the JSON object of the command's contract; `confidence` only where there is one."""
+    """A frame as the JSON object of the command's contract; `confidence` and `surprise` only where there are."""
     data: dict[str, Any] = {
         "event": frame.event.value,
         "line": frame.line,
@@ -103,4 +108,6 @@ def frame_to_json(frame: Frame) -> dict[str, Any]:
     }
     if frame.confidence:
         data["confidence"] = {name: round(probability, 4) for name, probability in frame.confidence.items()}
+    if frame.surprise:
+        data["surprise"] = {name: round(surprise, 4) for name, surprise in frame.surprise.items()}
     return data

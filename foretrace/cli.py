@@ -14,7 +14,7 @@ import typer
 
 import foretrace
 from foretrace.models import BUNDLED
-from foretrace.options import Dtype, Format, Mode, Quantization
+from foretrace.options import Check, Dtype, Format, Mode, Quantization
 
 if TYPE_CHECKING:
     from foretrace.session import Options
@@ -78,6 +78,9 @@ Python = Annotated[
 Unconstrained = Annotated[
     bool, typer.Option("--unconstrained", help="Let the model write any line next, not only possible ones.")
 ]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Predict anew, and keep nothing, also where the same was predicted before.")
+]
 Full = Annotated[bool, typer.Option("--full", help="Show every step and whole values.")]
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A GGUF by path or name.")]
 OutGguf = Annotated[Path, typer.Argument(metavar="OUT.gguf", help="The file to make.")]
@@ -118,14 +121,25 @@ def diff(
             "--predicted", metavar="FILE", help="Take these frames instead of asking the model; for one call only."
         ),
     ] = None,
+    mode: Annotated[
+        Check,
+        typer.Option(
+            "--mode",
+            help="After a difference: the model alone goes on, or from the real step that replaces the wrong one.",
+        ),
+    ] = Check.FREE,
     unconstrained: Unconstrained = False,
+    no_cache: NoCache = False,
     full: Full = False,
     quiet: Quiet = False,
 ) -> None:
     """Predict, run for real, and compare."""
 
     def work() -> int:
+        if predicted is not None and mode is Check.FORCED:
+            raise _usage_error("--mode forced asks the model at every step, so it does not go with --predicted.")
         options = _options(model, python, max_frames, timeout, unconstrained, predicted, context)
+        options = replace(options, check=mode, cached=not no_cache)
         return _check(Mode.DIFF, targets, call or [], options, spelling, output, full, quiet)
 
     _guarded(work)
@@ -141,6 +155,7 @@ def predict(
     context: Context = None,
     max_frames: MaxFrames = None,
     unconstrained: Unconstrained = False,
+    no_cache: NoCache = False,
     full: Full = False,
     quiet: Quiet = False,
 ) -> None:
@@ -148,6 +163,7 @@ def predict(
 
     def work() -> int:
         options = _options(model, sys.executable, max_frames, 0, unconstrained, None, context)
+        options = replace(options, cached=not no_cache)
         return _check(Mode.PREDICT, targets, call or [], options, spelling, output, full, quiet)
 
     _guarded(work)
@@ -310,6 +326,12 @@ def model_plan(
         return plan_model(model, vram, bandwidth, context, as_json)
 
     _guarded(work)
+
+
+def _usage_error(sentence: str) -> Exception:
+    from foretrace.session import UsageError
+
+    return UsageError(sentence)
 
 
 def _options(

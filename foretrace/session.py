@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from debugger.actual.run import RunError, run_many
 from debugger.calls import Origin, find_calls, parse_call
@@ -22,7 +23,10 @@ from debugger.pieces import first_line_of
 from debugger.report.result import Model, Result, Status
 from debugger.target import Target, TargetError, find_targets
 from debugger.trace import Ending, Event, Frame, Trace
-from foretrace.options import Mode
+from foretrace.options import Check, Mode
+
+if TYPE_CHECKING:
+    from foretrace.store import Store
 
 RUN_FRAMES = 10_000
 """Steps of a real run unless told otherwise."""
@@ -67,6 +71,10 @@ class Options:
     """Tokens that the model shall have room for; None leaves it to what fits."""
     predicted: Path | None = None
     """A file with frames to take instead of asking the model."""
+    check: Check = Check.FREE
+    """How a prediction beside a real run goes on after its first difference."""
+    cached: bool = True
+    """Whether predictions are kept, and those of before taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +239,8 @@ class Session:
         self._stack = ExitStack()
         self._ran: set[tuple[Path, str, int]] = set()
         """File, name and line of every function that a trace has gone through."""
+        self._store: Store | None = None
+        self._identity: dict[str, Any] = {}
         self.model: Model | None = None
         self.warnings: tuple[str, ...] = ()
         """Sentences about the model and how it was loaded that a person should read."""
@@ -255,6 +265,7 @@ class Session:
 
     def _load_model(self) -> None:
         from foretrace.models import BUNDLED, find_model
+        from foretrace.store import Store, identity
         from quant.load import load
         from quant.specials import special_ids
 
@@ -266,6 +277,9 @@ class Session:
         if asked is not None and choice.context < asked and not self.warnings:
             self.warnings = (f"{file.name} is for {choice.context:,} tokens, so it gets no context of {asked:,}.",)
         special_ids(self._runtime.vocabulary, file.path)
+        if self._options.cached:
+            self._store = self._stack.enter_context(Store())
+            self._identity = identity(file.path)
         description = self._runtime.description
         if file.name == BUNDLED:
             description += ", tiny and often wrong: a difference is likelier its mistake than yours"
@@ -291,7 +305,7 @@ class Session:
         if self._mode is not Mode.RUN and not problem:
             start = time.perf_counter()
             try:
-                predicted = self._predict(job.target, job.call, actual)
+                predicted, actual = self._predict(job.target, job.call, actual)
             except TargetError as error:
                 problem = str(error)
             timings["predict"] = time.perf_counter() - start
@@ -310,9 +324,12 @@ class Session:
         function = job.target.qualname.rpartition(".")[2]
         return (job.path, function, first_line_of(job.target.node())) in self._ran
 
-    def _predict(self, target: Target, call: str, actual: Trace | None) -> Trace:
-        """The predicted run. The real one, where it is known, only says after how many steps more are of no use."""
-        from debugger.predicted.predict import DEFAULT_MAX_FRAMES, predict
+    def _predict(self, target: Target, call: str, actual: Trace | None) -> tuple[Trace, Trace | None]:
+        """The predicted run, and the real one, where it is known, with the model's surprise.
+
+        Free, the real one only makes it faster, and says after how many steps more are of no use.
+        """
+        from debugger.predicted.predict import DEFAULT_MAX_FRAMES
         from debugger.predicted.replay import ReplayError, read_prediction
 
         options = self._options
@@ -325,24 +342,78 @@ class Session:
             except UnicodeDecodeError as error:
                 raise UsageError(f"The predicted frames in {options.predicted} are not UTF-8 text.") from error
             try:
-                return read_prediction(
+                replayed = read_prediction(
                     document, target.file.text, str(target.file.path), target=target.qualname, call=call
                 )
             except ReplayError as error:
                 raise UsageError(f"{options.predicted}: {error}") from error
+            return replayed, actual
         max_frames = options.max_frames or DEFAULT_MAX_FRAMES
         if actual is not None:
             max_frames = min(max_frames, len(actual.frames) + BEYOND_THE_RUN)
             if is_cut(actual) and options.max_frames is None:
                 max_frames = min(max_frames, BESIDE_AN_ENDLESS_RUN)
-        return predict(
+        return self._remembered(target, call, actual, max_frames)
+
+    def _remembered(
+        self, target: Target, call: str, actual: Trace | None, max_frames: int
+    ) -> tuple[Trace, Trace | None]:
+        """The prediction from the store, or a new one, which is kept there."""
+        if self._store is None:
+            return self._newly_predicted(target, call, actual, max_frames)
+        from foretrace.store import input_of
+
+        asked = input_of(
+            self._runtime,
+            self._identity,
+            target,
+            call,
+            mode=self._options.check.value if actual is not None else "predict",
+            max_frames=max_frames,
+            constrained=self._options.constrained,
+            actual=actual,
+        )
+        found = self._store.get(asked)
+        if found is None:
+            predicted, actual = self._newly_predicted(target, call, actual, max_frames)
+            self._store.put(asked, predicted, [frame.surprise for frame in actual.frames] if actual else [])
+            return predicted, actual
+        predicted, surprise = found
+        for frame in predicted.frames:
+            self._on_frame(frame)
+        if actual is not None and len(surprise) == len(actual.frames):
+            frames = [replace(frame, surprise=each) for frame, each in zip(actual.frames, surprise, strict=True)]
+            actual = replace(actual, frames=tuple(frames))
+        return predicted, actual
+
+    def _newly_predicted(
+        self, target: Target, call: str, actual: Trace | None, max_frames: int
+    ) -> tuple[Trace, Trace | None]:
+        from debugger.predicted.check import CheckMode, check
+        from debugger.predicted.predict import predict
+
+        constrained = self._options.constrained
+        if actual is None:
+            predicted = predict(
+                self._runtime,
+                target,
+                call,
+                max_frames=max_frames,
+                constrained=constrained,
+                on_frame=self._on_frame,
+            )
+            return predicted, None
+        checked = check(
             self._runtime,
             target,
             call,
+            actual,
+            mode=CheckMode(self._options.check.value),
             max_frames=max_frames,
-            constrained=options.constrained,
+            constrained=constrained,
             on_frame=self._on_frame,
         )
+        return checked.predicted, checked.actual
 
     def _run(self, target: Target) -> tuple[Trace | None, str]:
         """The real run, or the sentence that says why there is none."""

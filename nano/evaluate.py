@@ -40,8 +40,8 @@ from rich.console import Console
 from rich.table import Table
 
 from debugger.actual.record import record_in_process
+from debugger.predicted.check import CheckMode, check
 from debugger.predicted.codec import same_python_frame
-from debugger.predicted.predict import Predictor, Proposal, predict
 from debugger.target import Target, find_targets
 from debugger.trace import VALUE, Ending, Frame, Trace
 from nano.calibration import Judged, calibration_error, plot
@@ -147,8 +147,10 @@ def target_of(case: Case, folder: Path) -> Target:
 def measure(runtime: Runtime, case: Case, folder: Path, constrained: bool = True) -> Measured:
     """One case, forced and free."""
     target = target_of(case, folder)
-    predictor = Predictor(runtime, target, case.call, constrained=constrained, temperature=1.0)
-    given = len(predictor.frames)  # a first frame that the call spells out is no prediction
+    forced = check(
+        runtime, target, case.call, case.actual, mode=CheckMode.FORCED, constrained=constrained, temperature=1.0,
+        max_frames=len(case.actual.frames),
+    )  # fmt: skip
     exact: list[bool] = []
     values: list[Value] = []
     judged: list[Judged] = []
@@ -158,10 +160,9 @@ def measure(runtime: Runtime, case: Case, folder: Path, constrained: bool = True
         known = last_of_frame.get(frame.depth) if same_python_frame(previous, frame) else None
         if frame.value is None:
             last_of_frame[frame.depth] = frame
-        if index < given:
+        if index < forced.given:
             continue
-        proposal = predictor.propose()
-        proposed = proposal.frame if isinstance(proposal, Proposal) else None
+        proposed = forced.proposals[index] if index < len(forced.proposals) else None
         exact.append(proposed is not None and same(proposed, frame))
         values += list(_judge_values(frame, proposed, known.locals if known else {}))
         if proposed is not None:
@@ -169,8 +170,9 @@ def measure(runtime: Runtime, case: Case, folder: Path, constrained: bool = True
                 Judged(sure, (proposed.value if name == VALUE else proposed.locals.get(name)) == _value(frame, name))
                 for name, sure in proposed.confidence.items()
             ]
-        predictor.force(frame)
-    free = predict(runtime, target, case.call, max_frames=len(case.actual.frames) + 10, constrained=constrained)
+    free = check(
+        runtime, target, case.call, case.actual, constrained=constrained, max_frames=len(case.actual.frames) + 10
+    ).predicted
     final = free.outcome.ending is case.actual.outcome.ending and free.outcome.value == case.actual.outcome.value
     whole = final and len(free.frames) == len(case.actual.frames) and all(map(same, free.frames, case.actual.frames))
     return Measured(case.kind, exact, whole, final, values, judged)

@@ -29,7 +29,7 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from quant.device import Device
 from quant.errors import ModelError
 from quant.gguf_file import GgufFile, TensorInfo
-from quant.runtime import ALL_LAYERS, CHUNK_TOKENS, VERIFY_TOKENS
+from quant.runtime import ALL_LAYERS, CHUNK_TOKENS, VERIFY_TOKENS, plain_attention
 from quant.shape import WINDOW, Shape, shape_of_gguf
 
 GIB = 2**30
@@ -434,6 +434,8 @@ def place(build: Build, context: int, kv_type: str, device: Device | None, host:
             gpu_layers=gpu_layers,
             device_kind=device.kind if device else "cpu",
             devices=device.count if device else 1,
+            # As the runtime chooses it where llama.cpp has no GPU.
+            flash_attention=device is not None or kv_type != "f16" or not plain_attention(build.shape, context),
         )
         if device is not None and gpu_layers and needed.device.total > room_on(device):
             continue

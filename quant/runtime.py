@@ -1,4 +1,4 @@
-"""A GGUF loaded in this process and evaluated through llama.cpp's low-level API: prefill, verify, roll back.
+"""A GGUF loaded in this process and evaluated through llama.cpp's low-level API: prefill, verify, roll back, fork.
 
 The high-level `llama_cpp.Llama` is not used: it computes logits that nobody reads (n_ctx * n_vocab floats with a draft
 model), points file descriptor 1 elsewhere while loading, and defaults to a context of 512 tokens and no GPU layers.
@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -36,11 +37,24 @@ VERIFY_TOKENS = 128
 """The most tokens whose logits one call can give; llama.cpp reserves this many rows of n_vocab floats."""
 KV_TYPES = {"f32": "GGML_TYPE_F32", "f16": "GGML_TYPE_F16", "q8_0": "GGML_TYPE_Q8_0", "q4_0": "GGML_TYPE_Q4_0"}
 """How keys and values can be kept, and llama.cpp's names for it."""
+PLAIN_ATTENTION_BYTES = 512 << 20
+"""The most memory that the scores of a chunk may take."""
 DEFAULT_CONTEXT = 8192
 CONTEXT_STEP = 256
 """llama.cpp makes every context a multiple of this many tokens."""
+_TOKEN_COST_OF_CPU = 0.15
+_TOKEN_COST_OF_GPU = 0.01
 _SPINS = "GOMP_SPINCOUNT"
-_SEQUENCE = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one call of llama.cpp shall evaluate of one sequence: tokens behind those that it holds."""
+
+    tokens: Sequence[int]
+    rows: int = 0
+    """After how many of the last tokens logits are wanted."""
+    sequence: int = 0
 
 
 class Vocabulary:
@@ -93,9 +107,10 @@ class Vocabulary:
 
 
 class Runtime:
-    """One model, one context, one sequence of evaluated tokens. Not safe for use by several threads at once.
+    """One model, one context, and one or several sequences of evaluated tokens. Not for several threads at once.
 
-    Own it with `with Runtime.open(...) as runtime`, or call `close()`.
+    Own it with `with Runtime.open(...) as runtime`, or call `close()`. `prefill`, `extend`, `verify`, `roll_back` and
+    `tokens` are about the first sequence; `evaluate`, `forget` and `fork` about any.
     """
 
     def __init__(
@@ -106,6 +121,10 @@ class Runtime:
         file: GgufFile,
         warnings: Sequence[str] = (),
         observer: Observer | None = None,
+        sequences: int = 1,
+        offloaded: bool = False,
+        flash_attention: bool | None = None,
+        kv_type: str = "f16",
     ) -> None:
         """Take ownership of llama.cpp's handles; use `open`."""
         self._library = library
@@ -117,17 +136,26 @@ class Runtime:
         self.warnings = tuple(warnings)
         """Sentences about this model that a person should read."""
         self.vocabulary = Vocabulary(library.llama_model_get_vocab(model), library)
-        self.context: int = library.llama_n_ctx(context)
-        """How many tokens fit."""
+        self.context: int = library.llama_n_ctx(context) // sequences
+        """How many tokens fit into a sequence."""
+        self.sequences = sequences
+        self.settings = f"{kv_type} {flash_attention} {offloaded}"
+        """How the model is loaded, as far as that can change its words in a close call."""
+        self._never_alone = not offloaded and flash_attention is False
         self.window: int = library.llama_model_n_swa(model)
         """Tokens that windowed layers see; 0 if all layers see everything."""
         # llama.cpp says "?B" where it has no name for a size.
         self.description = _read_string(lambda buffer, room: library.llama_model_desc(model, buffer, room)).replace(
             " ?B", ""
         )
+        self.token_cost = _TOKEN_COST_OF_GPU if offloaded else _TOKEN_COST_OF_CPU
+        """What one more token adds to a call, in calls of a single token; about, and the same on every machine."""
         self.calls = 0
         """How often llama.cpp was asked to evaluate; on every machine the same measure of work saved."""
-        self._tokens: list[int] = []
+        self._tokens: list[list[int]] = [[] for _ in range(sequences)]
+        self._batch: Any = library.llama_batch_init(CHUNK_TOKENS, 0, 1)
+        self._places: list[int] = []
+        """The sequences that the batch's rows still name."""
 
     @classmethod
     def open(
@@ -140,15 +168,16 @@ class Runtime:
         kv_type: str = "f16",
         flash_attention: bool | None = None,
         whole_window: bool = False,
+        sequences: int = 1,
         observe: Callable[[str, NDArray[np.float32]], None] | None = None,
     ) -> Runtime:
         """Load a GGUF, given by its path or by its head where that was read already, with room for `context` tokens.
 
-        `threads` defaults to the physical cores, one fewer for single tokens; `kv_type` is one of KV_TYPES;
-        `flash_attention` None leaves it to llama.cpp, which uses it where it can; `whole_window` keeps all keys and
-        values of windowed layers, too, so that rolling back never evaluates anything anew; `observe` is called during
-        each evaluation with the name of every weight matrix and what it multiplies, float32 [tokens, columns]. Raises
-        ModelError.
+        That room is each one's of `sequences`. `threads` defaults to the physical cores, one fewer for single tokens;
+        `kv_type` is one of KV_TYPES; `flash_attention` None takes what is faster (see `plain_attention`);
+        `whole_window` keeps all keys and values of windowed layers, too, so that rolling back never evaluates anything
+        anew; `observe` is called during each evaluation with the name of every weight matrix and what it multiplies,
+        float32 [tokens, columns]. Raises ModelError.
         """
         file = source if isinstance(source, GgufFile) else read_gguf(Path(source))
         path = file.path
@@ -172,12 +201,16 @@ class Runtime:
             trained: int = library.llama_model_n_ctx_train(model)
             parameters = library.llama_context_default_params()
             # In the steps of llama.cpp, which otherwise makes more room than its batches, and ends the process over it.
-            parameters.n_ctx = -(-min(context, trained) // CONTEXT_STEP) * CONTEXT_STEP
+            parameters.n_ctx = -(-min(context, trained) // CONTEXT_STEP) * CONTEXT_STEP * sequences
             parameters.n_batch = parameters.n_ubatch = CHUNK_TOKENS
             parameters.n_outputs_max = VERIFY_TOKENS
-            parameters.n_seq_max = 1
+            parameters.n_seq_max = sequences
+            parameters.kv_unified = True  # sequences of different length share a call
             parameters.swa_full = whole_window
             parameters.type_k = parameters.type_v = getattr(library, KV_TYPES[kv_type])
+            offloaded = bool(gpu_layers and library.llama_supports_gpu_offload())
+            if flash_attention is None and kv_type in ("f32", "f16") and not offloaded:
+                flash_attention = not plain_attention(shape, parameters.n_ctx)
             if flash_attention is not None:
                 switch = "ENABLED" if flash_attention else "DISABLED"
                 parameters.flash_attn_type = getattr(library, f"LLAMA_FLASH_ATTN_TYPE_{switch}")
@@ -195,7 +228,7 @@ class Runtime:
                     f"{path} loads, but a context of {context} tokens does not fit: {_complaint()} "
                     "Ask for a smaller context."
                 )
-        return cls(library, model, handle, file, warnings, observer)
+        return cls(library, model, handle, file, warnings, observer, sequences, offloaded, flash_attention, kv_type)
 
     def __enter__(self) -> Runtime:
         """Use the runtime and close it at the end."""
@@ -212,6 +245,7 @@ class Runtime:
         context, self._context = self._context, None
         model, self._model = self._model, None
         if context:
+            self._library.llama_batch_free(self._batch)
             self._library.llama_free(context)
         if model:
             self._library.llama_model_free(model)
@@ -219,7 +253,11 @@ class Runtime:
     @property
     def tokens(self) -> Sequence[int]:
         """The tokens evaluated so far, in order."""
-        return self._tokens
+        return self._tokens[0]
+
+    def tokens_of(self, sequence: int) -> Sequence[int]:
+        """The tokens of any sequence."""
+        return self._tokens[sequence]
 
     def metadata(self, key: str) -> str | None:
         """A value of the GGUF's metadata as text, or None."""
@@ -237,7 +275,7 @@ class Runtime:
         if not tokens:
             raise ValueError("a prompt needs at least one token")
         # The last token is evaluated again even when it is known, since only a call of llama.cpp gives its logits.
-        shared = _common_prefix(self._tokens, tokens[:-1])
+        shared = common_prefix(self.tokens, tokens[:-1])
         self.roll_back(shared)
         return self.extend(tokens[shared:], cancelled)
 
@@ -246,13 +284,15 @@ class Runtime:
 
         Raises ContextFullError, CancelledError.
         """
-        self._check_room(len(tokens))
+        self._check_room(0, len(tokens))
+        rows: NDArray[np.float32] | None = None
         for start in range(0, len(tokens), CHUNK_TOKENS):
             if cancelled():
                 raise CancelledError
             chunk = tokens[start : start + CHUNK_TOKENS]
-            self._evaluate(chunk, [index == len(tokens) - 1 - start for index in range(len(chunk))])
-        return self._logits(-1)
+            (rows,) = self.evaluate([Part(chunk, int(start + len(chunk) == len(tokens)))])
+        assert rows is not None
+        return np.array(rows[0], dtype=np.float32)
 
     def verify(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         """Evaluate at most VERIFY_TOKENS further tokens in one call.
@@ -261,68 +301,132 @@ class Runtime:
         """
         if not 0 < len(tokens) <= VERIFY_TOKENS:
             raise ValueError(f"between 1 and {VERIFY_TOKENS} tokens can be verified at once, not {len(tokens)}")
-        self._check_room(len(tokens))
-        self._evaluate(tokens, [True] * len(tokens))
-        # All rows in one copy: with CWM's vocabulary, row after row takes ten times as long.
+        return np.array(self.evaluate([Part(tokens, len(tokens))])[0], dtype=np.float32)
+
+    def evaluate(self, parts: Sequence[Part]) -> list[NDArray[np.float32]]:
+        """Evaluate tokens of one or several sequences in one call.
+
+        All parts together have at most CHUNK_TOKENS tokens and VERIFY_TOKENS rows, each of another sequence. Returns
+        each part's logits (rows, n_vocab), as llama.cpp keeps them: the next call overwrites them. Raises
+        ContextFullError, ModelError.
+        """
+        if self._context is None:
+            raise ModelError("The model was closed; open it again.")
+        for part in parts:
+            self._check_room(part.sequence, len(part.tokens))
+        if self._never_alone and len(parts) == 1 and len(parts[0].tokens) == 1:
+            parts = [self._with_its_neighbour(parts[0])]
+        count = sum(len(part.tokens) for part in parts)
+        rows = sum(part.rows for part in parts)
+        if not 0 < count <= CHUNK_TOKENS or rows > VERIFY_TOKENS:
+            raise ValueError(f"one call is for {CHUNK_TOKENS} tokens and {VERIFY_TOKENS} rows, not {count} and {rows}")
+        self._fill_batch(parts, count)
+
+        def decode() -> int:
+            return self._library.llama_decode(self._context, self._batch)
+
+        status = self._observer.run(decode) if self._observer is not None else decode()
+        self.calls += 1
+        if status == 1:
+            raise ContextFullError(f"llama.cpp found no room for {count} more tokens; ask for a larger context.")
+        if status != 0:
+            raise ModelError(f"llama.cpp could not evaluate {count} tokens (status {status}): {_complaint()}")
+        for part in parts:
+            self._tokens[part.sequence].extend(part.tokens)
+        if not rows:
+            return [np.empty((0, self.vocabulary.size), dtype=np.float32) for _ in parts]
+        # All rows at once: with CWM's vocabulary, row after row takes ten times as long.
         pointer = self._library.llama_get_logits(self._context)
-        shape = (len(tokens), self.vocabulary.size)
-        return np.array(np.ctypeslib.as_array(pointer, shape=shape), dtype=np.float32)
+        logits = np.ctypeslib.as_array(pointer, shape=(rows, self.vocabulary.size))
+        ends = np.cumsum([part.rows for part in parts])
+        return [logits[end - part.rows : end] for part, end in zip(parts, ends, strict=True)]
 
     def roll_back(self, length: int) -> None:
         """Forget all evaluated tokens from position `length` on.
 
         Where a window has already dropped what tokens from there on would need to see, the kept part is evaluated anew.
         """
-        if length >= len(self._tokens):
-            return
-        kept = self._tokens[:length]
-        memory = self._library.llama_get_memory(self._context)
-        oldest: int = self._library.llama_memory_seq_pos_min(memory, _SEQUENCE)
-        needed = max(0, length - self.window) if self.window else 0
-        if oldest <= needed and self._library.llama_memory_seq_rm(memory, _SEQUENCE, length, -1):
-            self._tokens = kept
-            return
-        self._library.llama_memory_clear(memory, True)
-        self._tokens = []
-        if kept:
-            self.extend(kept)
+        kept = list(self.tokens[:length])
+        known = self.forget(length)
+        if known < len(kept):
+            self.extend(kept[known:])
 
-    def _check_room(self, count: int) -> None:
-        if len(self._tokens) + count > self.context:
+    def forget(self, length: int, sequence: int = 0) -> int:
+        """Forget a sequence's tokens from position `length` on, and return how many are left: less where it must be.
+
+        That is none, where a window has already dropped what tokens from there on would need to see. Windows keep
+        CHUNK_TOKENS tokens more than they need: going back so far, as over a draft, never has that price.
+        """
+        tokens = self._tokens[sequence]
+        if length >= len(tokens):
+            return len(tokens)
+        memory = self._library.llama_get_memory(self._context)
+        oldest: int = self._library.llama_memory_seq_pos_min(memory, sequence)
+        needed = max(0, length + 1 - self.window) if self.window else 0
+        if not length or oldest > needed or not self._library.llama_memory_seq_rm(memory, sequence, length, -1):
+            self._library.llama_memory_seq_rm(memory, sequence, -1, -1)
+            length = 0
+        del tokens[length:]
+        return length
+
+    def fork(self, source: int, target: int, length: int) -> None:
+        """Make the first `length` tokens of one sequence those of another, which share keys and values."""
+        self.forget(0, target)
+        memory = self._library.llama_get_memory(self._context)
+        self._library.llama_memory_seq_cp(memory, source, target, 0, length)
+        self._tokens[target] = self._tokens[source][:length]
+
+    def _with_its_neighbour(self, part: Part) -> Part:
+        """The part with the token before it, which is evaluated again.
+
+        Without flash attention, a CPU adds up in another order where a call has a single token; from two on, all sizes
+        give the same logits to the last bit, and so does any draft.
+        """
+        held = self._tokens[part.sequence]
+        if not held:
+            return part
+        before = held[-1]
+        self.forget(len(held) - 1, part.sequence)
+        return Part([before, *part.tokens], part.rows, part.sequence)
+
+    def _check_room(self, sequence: int, count: int) -> None:
+        tokens = len(self._tokens[sequence]) + count
+        if tokens > self.context:
             raise ContextFullError(
-                f"{len(self._tokens) + count} tokens do not fit into a context of {self.context}; ask for a larger one."
+                f"{tokens} tokens do not fit into a context of {self.context}; ask for a larger one."
             )
 
-    def _evaluate(self, tokens: Sequence[int], wants_logits: Sequence[bool]) -> None:
-        if self._context is None:
-            raise ModelError("The model was closed; open it again.")
-        count = len(tokens)
-        batch = self._library.llama_batch_init(count, 0, 1)
-        try:
-            batch.n_tokens = count
-            for index, token in enumerate(tokens):
-                batch.token[index] = token
-                batch.pos[index] = len(self._tokens) + index
+    def _fill_batch(self, parts: Sequence[Part], count: int) -> None:
+        batch = self._batch
+        batch.n_tokens = count
+        tokens = np.ctypeslib.as_array(batch.token, shape=(count,))
+        positions = np.ctypeslib.as_array(batch.pos, shape=(count,))
+        wanted = np.ctypeslib.as_array(batch.logits, shape=(count,))
+        start = 0
+        places: list[int] = []
+        for part in parts:
+            end = start + len(part.tokens)
+            held = len(self._tokens[part.sequence])
+            tokens[start:end] = part.tokens
+            positions[start:end] = range(held, held + len(part.tokens))
+            wanted[start:end] = 0
+            wanted[end - part.rows : end] = 1
+            places += [part.sequence] * len(part.tokens)
+            start = end
+        for index, place in enumerate(places):
+            if index >= len(self._places) or self._places[index] != place:
                 batch.n_seq_id[index] = 1
-                batch.seq_id[index][0] = _SEQUENCE
-                batch.logits[index] = wants_logits[index]
+                batch.seq_id[index][0] = place
+        self._places[:count] = places
 
-            def decode() -> int:
-                return self._library.llama_decode(self._context, batch)
 
-            status = self._observer.run(decode) if self._observer is not None else decode()
-        finally:
-            self._library.llama_batch_free(batch)
-        self.calls += 1
-        if status == 1:
-            raise ContextFullError(f"llama.cpp found no room for {count} more tokens; ask for a larger context.")
-        if status != 0:
-            raise ModelError(f"llama.cpp could not evaluate {count} tokens (status {status}): {_complaint()}")
-        self._tokens.extend(tokens)
+def plain_attention(shape: Shape, cells: int) -> bool:
+    """Whether a CPU shall do without flash attention: unless the scores of a chunk would take a lot of memory.
 
-    def _logits(self, index: int) -> NDArray[np.float32]:
-        pointer = self._library.llama_get_logits_ith(self._context, index)
-        return np.array(np.ctypeslib.as_array(pointer, shape=(self.vocabulary.size,)), dtype=np.float32)
+    In calls of 2 to 63 tokens, which is what drafts are, llama.cpp's flash attention takes several times as long on a
+    CPU (`python -m bench.predict` shows the cost of a call by its tokens).
+    """
+    return shape.heads * cells * CHUNK_TOKENS * 4 <= PLAIN_ATTENTION_BYTES
 
 
 def _check_head(file: GgufFile) -> Shape:
@@ -401,7 +505,8 @@ def _complaint() -> str:
     return f"{text.rstrip('.')}."
 
 
-def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
+def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many tokens two sequences begin with in common."""
     limit = min(len(left), len(right))
     for index in range(limit):
         if left[index] != right[index]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -10,6 +11,8 @@ from enum import Enum, auto
 _SIMPLE_ESCAPES = frozenset('"\\nrtbf')
 _HEX = frozenset("0123456789abcdef")
 _UNICODE_DIGITS = 4
+_PLAIN = re.compile(r"[ !#-\[\]-~]+")
+"""Printable ASCII but quotes and backslashes."""
 
 
 class _In(Enum):
@@ -55,6 +58,11 @@ class State:
         return self.inside is _In.DONE
 
     @property
+    def within_text(self) -> bool:
+        """Whether a value is being written, and any plain character goes on and changes nothing."""
+        return self.inside is _In.VALUE and self.value is _Value.TEXT and not self.escape
+
+    @property
     def in_value(self) -> bool:
         """Whether a value is being written."""
         return self.inside is _In.VALUE
@@ -84,6 +92,8 @@ class LocalsGrammar:
 
     def advance(self, state: State, text: str) -> State | None:
         """The state after some more characters, or None if no LOCALS goes on like that."""
+        if state.within_text and _PLAIN.fullmatch(text):
+            return state
         current: State | None = state
         for character in text:
             if current is None:
@@ -157,6 +167,8 @@ class ValueGrammar:
 
     def advance(self, state: State, text: str) -> State | None:
         """The state after some more characters, or None if no VALUE goes on like that."""
+        if state.within_text and len(state.key) >= len(self._beginning) and _PLAIN.fullmatch(text):
+            return state
         current: State | None = state
         for character in text:
             if current is None or current.done:

@@ -7,6 +7,7 @@ two equal lines can both follow, all explanations are kept until a later frame r
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from debugger.flow import CodeFlow, ModuleFlow, Next
@@ -110,6 +111,18 @@ class Position:
     def depth(self) -> int:
         """The depth of the Python frame that runs now; MAIN_DEPTH in `main`."""
         return MAIN_DEPTH + len(self._explanations[0].stack) - 1
+
+    @property
+    def here(self) -> tuple[CodeFlow | None, int]:
+        """The code that runs now, and the last line that it showed."""
+        stack = self._explanations[0].stack
+        return (stack[-1].code, stack[-1].line) if stack else (None, UNKNOWN_LINE)
+
+    def copy(self) -> Position:
+        """A position that can go on by itself."""
+        other = copy(self)
+        other._explanations = list(self._explanations)
+        return other
 
     @property
     def generators_wait(self) -> bool:

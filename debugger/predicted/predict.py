@@ -11,8 +11,9 @@ import ast
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from debugger.flow import CodeFlow, ModuleFlow
 from debugger.predicted.codec import (
@@ -30,12 +31,15 @@ from debugger.predicted.codec import (
     tokenize,
 )
 from debugger.predicted.confidence import calibrated
+from debugger.predicted.draft import FrameDrafter, Odds
 from debugger.predicted.entry import certain_entry
+from debugger.predicted.evaluation import Evaluation, drive, drive_many
+from debugger.predicted.expect import Expectation, Scene
 from debugger.predicted.grammar import LocalsGrammar, ValueGrammar
 from debugger.predicted.position import Position, Step
-from debugger.predicted.prompt import MAIN_DEPTH, main_line, prompt_segments
+from debugger.predicted.prompt import MAIN_DEPTH, main_frames, main_line, prompt_segments
 from debugger.predicted.writer import MAX_FRAME_TOKENS, EndlessFrameError, Writer
-from debugger.target import Target, build_context
+from debugger.target import Target, TargetError, build_context
 from debugger.trace import VALUE, Ending, Event, Frame, Outcome, Trace
 from quant.errors import CancelledError, ContextFullError
 from quant.gguf_file import TEMPERATURE_KEY
@@ -45,6 +49,7 @@ from quant.specials import Special, special_ids
 DEFAULT_MAX_FRAMES = 1000
 PROMPT_SHARE = 0.6
 """The part of the context that the program may fill; the rest is for frames."""
+CONTEXT_FULL = Outcome(Ending.OUT_OF_CONTEXT, detail="The model's context is full.")
 _UNWINDING = "None"
 _RAISED = "(<class '"
 """How the value of every exception frame begins."""
@@ -59,31 +64,46 @@ def predict(
     constrained: bool = True,
     cancelled: Callable[[], bool] = lambda: False,
     on_frame: Callable[[Frame], None] = lambda frame: None,
+    drafting: bool = True,
+    expected: Sequence[Frame] = (),
 ) -> Trace:
     """Predict the run of `call` without running anything.
 
     `on_frame` gets each frame as soon as it is complete; its line can still change where equal lines leave it open.
-    Raises ModelError, and TargetError if the program does not fit into the context.
+    `cancelled` is asked between calls of the model and between tokens. `drafting` and `expected`, a run that may come
+    out the same, as the prediction before an edit, only make it faster. Raises ModelError, and TargetError if the
+    program does not fit into the context.
     """
-    try:
-        predictor = Predictor(runtime, target, call, constrained=constrained, cancelled=cancelled)
-    except CancelledError:
-        return Trace((), Outcome(Ending.CANCELLED))
-    for frame in predictor.frames:
-        on_frame(frame)
-    while True:
-        if len(predictor.frames) >= max_frames:
-            return predictor.trace(
-                Outcome(Ending.OUT_OF_FRAMES, detail=f"The prediction was stopped after {max_frames} frames.")
+    predictor = Predictor(
+        runtime, target, call, constrained=constrained, cancelled=cancelled, drafting=drafting, expected=expected
+    )
+    return drive(predictor.run(max_frames, on_frame), runtime)
+
+
+def predict_many(
+    runtime: Runtime,
+    calls: Sequence[tuple[Target, str]],
+    *,
+    max_frames: int = DEFAULT_MAX_FRAMES,
+    constrained: bool = True,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[int, Trace | TargetError]]:
+    """Predict several calls, as many at once as the runtime has sequences; each comes with its position when done.
+
+    Sequences that share a call of the model are added up in another order, so that in a close call a prediction may
+    differ from that of `predict`. Raises ModelError.
+    """
+
+    def work(target: Target, call: str, sequence: int) -> Evaluation[Trace | TargetError]:
+        try:
+            predictor = Predictor(
+                runtime, target, call, constrained=constrained, cancelled=cancelled, sequence=sequence
             )
-        proposal = predictor.propose()
-        if isinstance(proposal, Outcome):
-            return predictor.trace(proposal)
-        predictor.accept(proposal)
-        on_frame(predictor.frames[-1])
-        outcome = predictor.outcome()
-        if outcome is not None:
-            return predictor.trace(outcome)
+        except TargetError as error:
+            return error
+        return (yield from predictor.run(max_frames))
+
+    return drive_many([partial(work, target, call) for target, call in calls], runtime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +127,15 @@ class Predictor:
         constrained: bool = True,
         temperature: float | None = None,
         cancelled: Callable[[], bool] = lambda: False,
+        drafting: bool = True,
+        expected: Sequence[Frame] = (),
+        sequence: int = 0,
     ) -> None:
-        """Feed the program and the call to the model.
+        """Begin a prediction, in this sequence of the runtime.
 
         Where the call's own text says all there is to its first frame, that frame is given: `frames` then starts with
-        it. `temperature` calibrates the confidence of values; None takes the model's own. Raises ModelError,
-        TargetError, CancelledError.
+        it. `temperature` calibrates the confidence of values; None takes the model's own. `expected` is a run that may
+        well come out the same: it is drafted. Raises ModelError, TargetError.
         """
         self._call = call
         self._constrained = constrained
@@ -125,7 +148,11 @@ class Predictor:
         entry = certain_entry(target.file.parse(), call, flow)
         self._first = entry.code if entry else None
         self._position = Position(flow, target.file.lines, context.lines, self._first)
-        self._removable = _removable_names(target.file.parse())
+        tree = target.file.parse()
+        self._removable = _removable_names(tree)
+        self._expectation = Expectation(tree, expected)
+        self._scene = Scene(self._position)
+        self._lines: dict[tuple[str, Special], list[int]] = {}
         self._encoder = FrameEncoder()
         self._previous: Frame | None = None
         self._locals_at: dict[int, Mapping[str, str]] = {}
@@ -136,15 +163,48 @@ class Predictor:
             frame = Frame(Event.CALL, entry.code.first_line, target.file.lines[entry.code.first_line - 1], entry.locals)
             segments += self._encoder.encode(frame)
             self._advance(frame, self._position.steps())
-        self._writer = Writer(runtime, self._tokens(segments), cancelled)
+        self.given = tuple(self.frames)
+        """The frames that the call spells out."""
+        self.odds = Odds(runtime.token_cost)
+        self.drafter = FrameDrafter(
+            self._expectation,
+            self._scene,
+            runtime.vocabulary,
+            self._specials,
+            self._line_tokens,
+            main_line(call),
+            self.odds,
+        )
+        self.writer = Writer(runtime, self.tokens_of(segments), cancelled, self.drafter if drafting else None, sequence)
+
+    def run(self, max_frames: int, on_frame: Callable[[Frame], None] = lambda frame: None) -> Evaluation[Trace]:
+        """The model's free run: it goes on from its own frames until the call has ended."""
+        for frame in self.frames:
+            on_frame(frame)
+        while len(self.frames) < max_frames:
+            proposal = yield from self.proposing()
+            if isinstance(proposal, Outcome):
+                return self.trace(proposal)
+            self.accept(proposal)
+            on_frame(self.frames[-1])
+            outcome = self.outcome()
+            if outcome is not None:
+                return self.trace(outcome)
+        return self.trace(
+            Outcome(Ending.OUT_OF_FRAMES, detail=f"The prediction was stopped after {max_frames} frames.")
+        )
 
     def propose(self) -> Proposal | Outcome:
+        """What `proposing` returns, evaluated on the spot."""
+        return drive(self.proposing(), self._runtime)
+
+    def proposing(self) -> Evaluation[Proposal | Outcome]:
         """Let the model write the next frame; an Outcome where the run ends instead or cannot go on."""
-        self._writer.mark()
+        self.writer.mark()
         try:
-            return self._constrained_proposal() if self._constrained else self._free_proposal()
+            return (yield from self._constrained_proposal() if self._constrained else self._free_proposal())
         except ContextFullError:
-            return Outcome(Ending.OUT_OF_CONTEXT, detail="The model's context is full.")
+            return CONTEXT_FULL
         except EndlessFrameError:
             return Outcome(
                 Ending.OUT_OF_CONTEXT, detail=f"The model wrote {MAX_FRAME_TOKENS} tokens without ending a frame."
@@ -159,10 +219,24 @@ class Predictor:
         self._encoder.encode(proposal.frame)
         self._advance(proposal.frame, proposal.steps)
 
+    def as_shown(self, proposal: Proposal, real: Frame | None = None) -> Frame:
+        """The proposed frame with its function and depth, as `accept` would have it.
+
+        Of several equal lines it is the first that can come, or that of the `real` frame, if it can.
+        """
+        depth = self._position.depth + (proposal.frame.event is Event.CALL)
+        step = next(
+            (step for step in proposal.steps if real and (step.line, _name(step.code)) == (real.line, real.function)),
+            proposal.steps[0] if proposal.steps else None,
+        )
+        if step is None:
+            return replace(proposal.frame, depth=depth)
+        return replace(proposal.frame, line=step.line, function=_name(step.code), depth=depth)
+
     def force(self, frame: Frame) -> None:
         """Make a real frame part of the trace in place of what was proposed; the model goes on from that."""
-        self._writer.back_to_mark()
-        self._writer.write(self._tokens(self._encoder.encode(frame)))
+        self.writer.back_to_mark()
+        self.writer.write(self.tokens_of(self._encoder.encode(frame)))
         steps = [
             step
             for step in self._position.find(frame.event, frame.source, frame.line)
@@ -209,33 +283,34 @@ class Predictor:
             self._locals_at[frame.depth] = frame.locals
         self._previous = frame
         self.frames.append(frame)
+        self._expectation.advance(self._scene, frame)
 
     # With the limit to what can come next.
 
-    def _constrained_proposal(self) -> Proposal | Outcome:
+    def _constrained_proposal(self) -> Evaluation[Proposal | Outcome]:
         steps = self._position.steps()
-        event = self._choose_event(steps)
+        event = yield from self._choose_event(steps)
         steps = [step for step in steps if step.event is event]
         if event in (Event.CALL, Event.LINE):
             confidence: dict[str, float] = {}
             known = self._known_locals(event)
-            written = parse_locals(self._write(self._locals_grammar(event, steps, known), confidence))
+            written = parse_locals((yield from self._write(self._locals_grammar(event, steps, known), confidence)))
             # Names tell apart what shares a line, such as a lambda and the generator expression in it.
             steps = [step for step in steps if step.code and written.keys() <= set(step.code.variables)] or steps
-            source, steps = self._choose_line(steps, Special.ACTION, Special.FRAME)
+            source, steps = yield from self._choose_line(steps, Special.ACTION, Special.FRAME)
             frame = Frame(event, steps[0].line, source, expand_locals(written, known), confidence=confidence)
         else:
-            source, steps = self._choose_line(steps, Special.ACTION, Special.ARG)
-            value, confidence = self._choose_value(event)
-            self._writer.write([self._specials[Special.FRAME]])
+            source, steps = yield from self._choose_line(steps, Special.ACTION, Special.ARG)
+            value, confidence = yield from self._choose_value(event)
+            self.writer.write([self._specials[Special.FRAME]])
             if steps[0].code is None:
                 return self._outcome_of_main(event, value)
             frame = Frame(event, steps[0].line, source, value=value, confidence=confidence)
         return Proposal(frame, steps)
 
-    def _choose_event(self, steps: Sequence[Step]) -> Event:
+    def _choose_event(self, steps: Sequence[Step]) -> Evaluation[Event]:
         events = dict.fromkeys(step.event for step in steps)
-        token = self._writer.choose([self._specials[SPECIAL_OF_EVENT[event]] for event in events])
+        token = yield from self.writer.choose([self._specials[SPECIAL_OF_EVENT[event]] for event in events])
         return self._events[token]
 
     def _known_locals(self, event: Event) -> Mapping[str, str]:
@@ -253,33 +328,35 @@ class Predictor:
         shown = self._locals_at.get(self._position.depth, {})
         return LocalsGrammar(variables, tuple(shown), self._removable, known)
 
-    def _choose_line(self, steps: Sequence[Step], before: Special, after: Special) -> tuple[str, list[Step]]:
+    def _choose_line(
+        self, steps: Sequence[Step], before: Special, after: Special
+    ) -> Evaluation[tuple[str, list[Step]]]:
         """Write the line of one of the steps; equal lines leave several."""
         texts = [main_line(self._call) if step.code is None else self._position.text(step) for step in steps]
         candidates = list(dict.fromkeys(texts))
-        self._writer.write([self._specials[before]])
-        index = self._writer.choose_sequence([self._tokens([text, after]) for text in candidates])
+        self.writer.write([self._specials[before]])
+        index = yield from self.writer.choose_sequence([self._line_tokens(text, after) for text in candidates])
         return candidates[index], [step for step, text in zip(steps, texts, strict=True) if text == candidates[index]]
 
-    def _choose_value(self, event: Event) -> tuple[str, dict[str, float]]:
+    def _choose_value(self, event: Event) -> Evaluation[tuple[str, dict[str, float]]]:
         last = self._previous
         raised = last is not None and last.event is Event.EXCEPTION and last.depth == self._position.depth
         if event is Event.RETURN and raised:
             # Nothing but unwinding lets a return follow an exception: its value is a matter of format.
-            self._writer.write(self._tokens([f'"{_UNWINDING}"']))
+            self.writer.write(self.tokens_of([f'"{_UNWINDING}"']))
             return _UNWINDING, {}
         confidence: dict[str, float] = {}
         grammar = ValueGrammar(_RAISED) if event is Event.EXCEPTION else ValueGrammar()
-        return parse_value(self._write(grammar, confidence)), confidence
+        return parse_value((yield from self._write(grammar, confidence))), confidence
 
-    def _write(self, grammar: LocalsGrammar | ValueGrammar, confidence: dict[str, float]) -> str:
+    def _write(self, grammar: LocalsGrammar | ValueGrammar, confidence: dict[str, float]) -> Evaluation[str]:
         """Write a text that the grammar accepts; note how likely each value in it is right."""
         state = grammar.start
         logs: dict[str, float] = {}
         text = ""
         while not state.done:
             before = state
-            piece, state, log = self._writer.continue_text(grammar, state)
+            piece, state, log = yield from self.writer.continue_text(grammar, state)
             text += piece
             writing = before if before.in_value else state
             if writing.in_value:
@@ -295,8 +372,8 @@ class Predictor:
 
     # Without it.
 
-    def _free_proposal(self) -> Proposal | Outcome:
-        raw = self._free_frame()
+    def _free_proposal(self) -> Evaluation[Proposal | Outcome]:
+        raw = yield from self._free_frame()
         if raw is None or raw.event is None:
             return Outcome(Ending.MALFORMED, detail="The model ended its text before the call had returned.")
         if raw.source == main_line(self._call) and raw.value is not None:
@@ -305,13 +382,13 @@ class Predictor:
         frame = Frame(raw.event, 0, raw.source, written, raw.value)
         return Proposal(frame, self._position.find(raw.event, raw.source))
 
-    def _free_frame(self) -> RawFrame | None:
+    def _free_frame(self) -> Evaluation[RawFrame | None]:
         """The next frame in the model's own words; None where it ends its text."""
         decoder = FrameDecoder()
         special_of = {token: special for special, token in self._specials.items()}
         text = b""
         while True:
-            token = self._writer.free()
+            token = yield from self.writer.free()
             special = special_of.get(token)
             if special is None:
                 text += self._runtime.vocabulary.piece(token)
@@ -325,7 +402,21 @@ class Predictor:
             if frame is not None:
                 return frame
 
-    def _tokens(self, segments: Sequence[Segment]) -> list[int]:
+    def _line_tokens(self, text: str, after: Special) -> list[int]:
+        found = self._lines.get((text, after))
+        if found is None:
+            found = self._lines[text, after] = self.tokens_of([text, after])
+        return found
+
+    def encode_run(self, frames: Sequence[Frame]) -> list[list[Segment]]:
+        """The segments of each frame of a whole run of the call, as the model reads them when it is forced."""
+        encoder = FrameEncoder()
+        for frame in main_frames(self._call):
+            encoder.encode(frame)
+        return [encoder.encode(frame) for frame in frames]
+
+    def tokens_of(self, segments: Sequence[Segment]) -> list[int]:
+        """The token ids of segments in the model's vocabulary."""
         return tokenize(segments, self._runtime.vocabulary.tokenize, self._specials)
 
 

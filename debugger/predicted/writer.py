@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from debugger.predicted.evaluation import Evaluation
 from debugger.predicted.grammar import State
-from quant.errors import CancelledError
-from quant.runtime import Runtime
+from quant.errors import CancelledError, ContextFullError
+from quant.runtime import CHUNK_TOKENS, VERIFY_TOKENS, Part, Runtime, common_prefix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,96 +36,246 @@ class Grammar(Protocol):
         ...
 
 
-class Writer:
-    """Writes tokens behind a prompt. Tokens that leave no choice are evaluated together with the next chosen one."""
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Tokens that likely come next."""
 
-    def __init__(self, runtime: Runtime, prompt: Sequence[int], cancelled: Callable[[], bool]) -> None:
-        """Evaluate the prompt. Raises ContextFullError, CancelledError."""
+    tokens: Sequence[int] = ()
+    scored: Sequence[int] = ()
+    """Positions among them whose log probabilities are wanted."""
+    kinds: Sequence[str] = ()
+    """For the drafter: by what reasoning each was guessed."""
+
+
+class Drafter(Protocol):
+    """Guesses what comes next, so that one call of the model checks many tokens. What it guesses changes no result."""
+
+    def draft(self, tokens: Sequence[int], mark: int, most: int) -> Draft:
+        """At most so many tokens that are likely behind `tokens`, of which the frame begins at the mark."""
+        ...
+
+    def judge(self, draft: Draft, accepted: int, refused: bool) -> None:
+        """How many tokens of a draft came true, and whether the next one did not."""
+        ...
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the last call of the model said."""
+
+    rows: NDArray[np.float32]
+    """The logits behind the token right before `start`, and behind each drafted one."""
+    start: int
+    draft: Draft
+    call: int
+    """What the runtime had counted then: its next call overwrites the logits."""
+    judged: bool = False
+    """Whether the drafter was told what became of the draft."""
+
+
+class Writer:
+    """Writes tokens behind a prompt: the likeliest ones that can come, whatever is drafted.
+
+    All that is written and not yet evaluated goes into one call of the model together with a draft of what may follow,
+    and the logits after each drafted token are kept. As long as the token that is chosen by them is the drafted one, no
+    further call is needed. The methods are coroutines (see `evaluation.py`).
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        prompt: Sequence[int],
+        cancelled: Callable[[], bool] = lambda: False,
+        drafter: Drafter | None = None,
+        sequence: int = 0,
+    ) -> None:
+        """Begin behind the prompt, in this sequence of the runtime. Raises ContextFullError."""
         self._runtime = runtime
         self._cancelled = cancelled
-        self._pending: list[int] = []
-        self._logits: NDArray[np.float32] | None = runtime.prefill(prompt, cancelled)
-        self._mark = len(prompt)
+        self.drafter = drafter
+        self._sequence = sequence
+        self._tokens = list(prompt)
+        self._check_room()
+        self._agreed = common_prefix(runtime.tokens_of(sequence), self._tokens)
+        """So many tokens are written and evaluated alike; what is evaluated beyond them came to nothing."""
+        self._mark = len(self._tokens)
+        self._seen: _Seen | None = None
+        self.scores: dict[int, float] = {}
+        """By position, the model's log probability of tokens that were drafted as `scored` or asked for by `score`."""
+        self._unscored: list[int] = []
+
+    @property
+    def tokens(self) -> Sequence[int]:
+        """The prompt and all that is written."""
+        return self._tokens
+
+    @property
+    def begin(self) -> int:
+        """The position that was marked last, where a frame begins."""
+        return self._mark
 
     def mark(self) -> None:
         """Remember this place, where a frame begins."""
-        self._mark = self._length
+        self._mark = len(self._tokens)
 
     def back_to_mark(self) -> None:
-        """Forget everything written since the mark."""
-        if len(self._runtime.tokens) > self._mark:
-            self._runtime.roll_back(self._mark)
-            self._logits = None
-        self._pending = self._pending[: self._mark - len(self._runtime.tokens)]
+        """Forget everything written since the mark; what was evaluated of it counts again if it is written again."""
+        if self._agreed < len(self._tokens):
+            self._judge()
+        del self._tokens[self._mark :]
+        self._agreed = min(self._agreed, self._mark)
+
+    def score(self, positions: Iterable[int]) -> None:
+        """Have the log probabilities of written tokens put into `scores` by the next call of the model at the latest.
+
+        The context must be the same as when they were drafted.
+        """
+        self._unscored += [position for position in positions if position not in self.scores]
+
+    def score_rest(self) -> Evaluation[None]:
+        """Make the call for the scores that are still to come, if there are any."""
+        if self._unscored:
+            yield from self._evaluate(None)
 
     def write(self, tokens: Sequence[int]) -> None:
         """Write tokens that leave no choice."""
-        self._pending.extend(tokens)
+        for token in tokens:
+            self._append(token)
 
-    def choose(self, tokens: Sequence[int]) -> int:
+    def choose(self, tokens: Sequence[int]) -> Evaluation[int]:
         """Write and return the likeliest of the given tokens. A single one leaves no choice."""
         if len(tokens) == 1:
             token = tokens[0]
         else:
-            logits = self._read()
+            logits = yield from self._read()
             token = max(tokens, key=lambda each: logits[each])
-        self._pending.append(token)
+        self._append(token)
         return token
 
-    def choose_sequence(self, sequences: Sequence[Sequence[int]]) -> int:
+    def choose_sequence(self, sequences: Sequence[Sequence[int]]) -> Evaluation[int]:
         """Write one of several token sequences, none a prefix of another, and return its index."""
         alive: list[int] = list(range(len(sequences)))
         depth = 0
         while len(alive) > 1:
-            token = self.choose(list(dict.fromkeys(sequences[index][depth] for index in alive)))
+            token = yield from self.choose(list(dict.fromkeys(sequences[index][depth] for index in alive)))
             alive = [index for index in alive if sequences[index][depth] == token]
             depth += 1
         self.write(sequences[alive[0]][depth:])
         return alive[0]
 
-    def continue_text(self, grammar: Grammar, state: State) -> tuple[str, State, float]:
+    def continue_text(self, grammar: Grammar, state: State) -> Evaluation[tuple[str, State, float]]:
         """Write the likeliest token that the grammar accepts: its text, the state behind it and its log probability.
 
-        The probability is the model's own, before anything is ruled out.
+        The probability is the model's own, before anything is ruled out; 0 outside of values, where nobody asks.
         """
-        logits = self._read()
+        logits = yield from self._read()
         for token in _by_likelihood(logits):
             text = self._text(token)
             following = grammar.advance(state, text) if text else None
             if following is not None:
-                self._pending.append(token)
-                return text, following, _log_probability(logits, token)
+                self._append(token)
+                asked = state.in_value or following.in_value
+                return text, following, _log_probability(logits, token) if asked else 0.0
         raise EndlessFrameError  # no token of this vocabulary can go on
 
-    def free(self) -> int:
+    def free(self) -> Evaluation[int]:
         """Write and return the likeliest token of all."""
-        token = int(self._read().argmax())
-        self._pending.append(token)
+        logits = yield from self._read()
+        token = int(logits.argmax())
+        self._append(token)
         return token
 
-    @property
-    def _length(self) -> int:
-        return len(self._runtime.tokens) + len(self._pending)
+    def _append(self, token: int) -> None:
+        position = len(self._tokens)
+        self._tokens.append(token)
+        if self._agreed == position:
+            evaluated = self._runtime.tokens_of(self._sequence)
+            if position < len(evaluated) and evaluated[position] == token:
+                self._agreed += 1
 
     def _text(self, token: int) -> str:
         """A token's text if it is ASCII, as all JSON is here; else ''."""
         piece = self._runtime.vocabulary.piece(token)
         return piece.decode("ascii") if piece.isascii() else ""
 
-    def _read(self) -> NDArray[np.float32]:
+    def _check_room(self) -> None:
+        if len(self._tokens) > self._runtime.context:
+            raise ContextFullError(
+                f"{len(self._tokens)} tokens do not fit into a context of {self._runtime.context}; "
+                "ask for a larger one."
+            )
+
+    def _read(self) -> Evaluation[NDArray[np.float32]]:
         """The logits behind all that is written."""
         if self._cancelled():
             raise CancelledError
-        if self._length - self._mark > MAX_FRAME_TOKENS:
+        length = len(self._tokens)
+        if length - self._mark > MAX_FRAME_TOKENS:
             raise EndlessFrameError
-        if self._logits is None and not self._pending:
-            self._pending = [self._runtime.tokens[-1]]
-            self._runtime.roll_back(len(self._runtime.tokens) - 1)
-        if self._pending:
-            self._logits = self._runtime.extend(self._pending, self._cancelled)
-            self._pending = []
-        assert self._logits is not None
-        return self._logits
+        seen = self._seen
+        if (
+            seen is None
+            or self._agreed != length
+            or not seen.start <= length <= seen.start + len(seen.draft.tokens)
+            or seen.call != self._runtime.calls
+        ):
+            seen = yield from self._evaluate(self.drafter)
+        return seen.rows[length - seen.start]
+
+    def _evaluate(self, drafter: Drafter | None) -> Evaluation[_Seen]:
+        """Evaluate what is not yet, and a draft behind it."""
+        self._check_room()
+        self._judge()
+        length = len(self._tokens)
+        # The last token is evaluated again even when it is known, and so is what comes before a token to score: only a
+        # call of llama.cpp gives logits.
+        first = min([*self._unscored, length])
+        done = self._agreed = self._runtime.forget(min(self._agreed, first - 1), self._sequence)
+        while True:
+            end = min(length, done + CHUNK_TOKENS, max(done, first - 1) + VERIFY_TOKENS)
+            rows = end - max(done, first - 1)
+            draft = Draft()
+            if end == length and drafter is not None:
+                room = min(VERIFY_TOKENS - rows, CHUNK_TOKENS - (end - done), self._runtime.context - length)
+                draft = drafter.draft(self._tokens, self._mark, room) if room else draft
+            tokens = [*self._tokens[done:end], *draft.tokens]
+            logits = yield Part(tokens, max(0, rows) + len(draft.tokens), self._sequence)
+            self._agreed = end
+            if end == length:
+                break
+            self._note_scores(logits, end - rows + 1, self._unscored)
+            done = end
+            if self._cancelled():
+                raise CancelledError
+        start = length - rows + 1
+        self._note_scores(logits, start, self._unscored)
+        self._unscored.clear()
+        seen = self._seen = _Seen(logits[rows - 1 :], length, draft, self._runtime.calls)
+        self._note_scores(seen.rows, length, [length + offset for offset in draft.scored], draft.tokens)
+        return seen
+
+    def _judge(self) -> None:
+        """Tell the drafter what became of the last draft."""
+        seen = self._seen
+        if self.drafter is not None and seen is not None and not seen.judged:
+            written = self._tokens[seen.start : seen.start + len(seen.draft.tokens)]
+            accepted = common_prefix(written, seen.draft.tokens)
+            self.drafter.judge(seen.draft, accepted, accepted < len(written))
+            seen.judged = True
+
+    def _note_scores(
+        self, logits: NDArray[np.float32], start: int, positions: Sequence[int], draft: Sequence[int] | None = None
+    ) -> None:
+        """Note the log probabilities of the tokens at those positions, where `logits` begin with the row of `start`."""
+        chosen = [position for position in positions if start <= position < start + len(logits)]
+        if not chosen:
+            return
+        rows = logits[[position - start for position in chosen]]
+        tokens = [self._tokens[position] if draft is None else draft[position - start] for position in chosen]
+        likeliest = rows.max(axis=1)
+        rows -= likeliest[:, None]
+        logs = rows[np.arange(len(tokens)), tokens] - np.log(np.exp(rows).sum(axis=1))
+        self.scores.update(zip(chosen, map(float, logs), strict=True))
 
 
 def _by_likelihood(logits: NDArray[np.float32]) -> Iterator[int]:

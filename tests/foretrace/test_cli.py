@@ -525,3 +525,39 @@ def test_the_doctor_finds_everything_in_order(folder):
     missing = invoke("doctor", "--model", "missing.gguf")
     assert missing.exit_code == 3
     assert "✗ model: There is no model file missing.gguf" in missing.stdout
+
+
+def test_the_real_steps_can_replace_wrong_ones_and_each_value_has_a_surprise(folder):
+    code, out, err = finish(start("diff", "total.py::total", "--mode", "forced", "--format", "json"))
+    assert code in (0, 1), err
+    document = json.loads(out)
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    (result,) = document["results"]
+    actual = result["actual"]["frames"]
+    for frame in actual[1:]:  # the call spells out the first
+        values = set(frame["locals"]) if frame["value"] is None else {"<value>"}
+        assert set(frame.get("surprise", {})) == values
+    assert len(result["predicted"]["frames"]) <= len(actual)
+
+
+def test_forced_steps_need_a_model(folder):
+    result = invoke("diff", "total.py", "--mode", "forced", "--predicted", "total.py")
+    assert result.exit_code == 2
+    assert "does not go with --predicted" in result.stderr
+
+
+def test_a_prediction_is_kept_and_taken_again_and_both_can_be_left_out(folder):
+    cache = folder / "cache"
+    environment = {"XDG_CACHE_HOME": str(cache)}
+    outputs = []
+    for options in (["--no-cache"], [], []):
+        code, out, err = finish(
+            start("predict", "total.py::total", "--format", "json", "--max-frames", "5", *options, env=environment)
+        )
+        assert code in (0, 3), err
+        document = json.loads(out)
+        for result in document["results"]:
+            result["timings"] = {}
+        outputs.append(document)
+        assert cache.exists() == (options == [])
+    assert outputs[0] == outputs[1] == outputs[2]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from debugger.predicted.codec import Segment, tokenize
 from quant.errors import ContextFullError
+from quant.runtime import Part
 from quant.specials import Special
 
 SPECIAL_IDS = {special: 256 + index for index, special in enumerate(Special)}
@@ -40,31 +41,47 @@ class ScriptedRuntime:
 
     path = Path("scripted.gguf")
 
-    def __init__(self, script: Iterable[Segment], context: int = 10_000_000) -> None:
+    def __init__(self, script: Iterable[Segment], context: int = 10_000_000, sequences: int = 1) -> None:
         self.vocabulary = ByteVocabulary()
         self.context = context
-        self.tokens: list[int] = []
+        self.calls = 0
+        self.token_cost = 0.01
+        self.sequences = sequences
+        self._tokens: list[list[int]] = [[] for _ in range(sequences)]
         self._script = tokenize(script, self.vocabulary.tokenize, SPECIAL_IDS)
-        self._start = 0
 
     def metadata(self, key: str) -> str | None:
         return None
 
-    def prefill(self, tokens: Sequence[int], cancelled: Callable[[], bool] = lambda: False) -> np.ndarray:
-        self.tokens = []
-        # The program, which the script leaves out, ends with the first frame separator.
-        self._start = list(tokens).index(SPECIAL_IDS[Special.FRAME]) + 1
-        return self.extend(tokens)
+    def tokens_of(self, sequence: int) -> Sequence[int]:
+        return self._tokens[sequence]
 
-    def extend(self, tokens: Sequence[int], cancelled: Callable[[], bool] = lambda: False) -> np.ndarray:
-        if len(self.tokens) + len(tokens) > self.context:
+    @property
+    def tokens(self) -> Sequence[int]:
+        return self._tokens[0]
+
+    def evaluate(self, parts: Sequence[Part]) -> list[np.ndarray]:
+        self.calls += 1
+        return [self._evaluate(part) for part in parts]
+
+    def _evaluate(self, part: Part) -> np.ndarray:
+        tokens = self._tokens[part.sequence]
+        if len(tokens) + len(part.tokens) > self.context:
             raise ContextFullError("full")
-        self.tokens.extend(tokens)
-        logits = np.zeros(self.vocabulary.size, dtype=np.float32)
-        position = len(self.tokens) - self._start
-        if 0 <= position < len(self._script):
-            logits[self._script[position]] = 20
-        return logits
+        tokens.extend(part.tokens)
+        rows = np.zeros((part.rows, self.vocabulary.size), dtype=np.float32)
+        if not part.rows:
+            return rows
+        # The program, which the script leaves out, ends with the first frame separator.
+        start = tokens.index(SPECIAL_IDS[Special.FRAME]) + 1
+        for row, position in enumerate(range(len(tokens) - part.rows + 1 - start, len(tokens) + 1 - start)):
+            if 0 <= position < len(self._script):
+                rows[row, self._script[position]] = 20
+        return rows
 
-    def roll_back(self, length: int) -> None:
-        del self.tokens[length:]
+    def forget(self, length: int, sequence: int = 0) -> int:
+        del self._tokens[sequence][length:]
+        return len(self._tokens[sequence])
+
+    def fork(self, source: int, target: int, length: int) -> None:
+        self._tokens[target] = self._tokens[source][:length]

@@ -1,0 +1,255 @@
+"""A prediction beside the real run that it is checked against: the real frames are drafted, so a right one is cheap.
+
+What the model agrees with costs no more than reading it. In `FREE` mode the model goes on from its own frames after
+the first difference; in `FORCED` mode the real frame replaces each wrong one, so that every later difference is a
+mistake of its own. Both tell how surprised the model is by the real values, as far as it has read the real run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from debugger.predicted.codec import Segment, parse_locals
+from debugger.predicted.draft import RunDrafter
+from debugger.predicted.evaluation import Evaluation, drive
+from debugger.predicted.predict import CONTEXT_FULL, DEFAULT_MAX_FRAMES, Predictor
+from debugger.predicted.prompt import ending_frames
+from debugger.target import Target
+from debugger.trace import VALUE, Ending, Frame, Outcome, Trace
+from quant.runtime import Runtime
+
+
+class CheckMode(str, Enum):
+    """How a prediction goes on after its first difference from the real run."""
+
+    FREE = "free"
+    """From its own frames."""
+    FORCED = "forced"
+    """From the real ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A prediction and the real run that it was made beside."""
+
+    predicted: Trace
+    actual: Trace
+    """Its frames have the model's surprise."""
+    proposals: tuple[Frame | None, ...] = ()
+    """Forced: for each real frame what the model expected instead or as well; None where that was no frame.
+
+    Frames that the call spells out are no predictions: they stand for themselves.
+    """
+    given: int = 0
+    """How many frames the call spells out."""
+
+
+def check(
+    runtime: Runtime,
+    target: Target,
+    call: str,
+    actual: Trace,
+    *,
+    mode: CheckMode = CheckMode.FREE,
+    max_frames: int = DEFAULT_MAX_FRAMES,
+    constrained: bool = True,
+    temperature: float | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+    on_frame: Callable[[Frame], None] = lambda frame: None,
+) -> Checked:
+    """Predict the run of `call`, whose real run is known. Free, the prediction is the same as that of `predict`.
+
+    `temperature` calibrates confidence; None takes the model's own. Raises ModelError, TargetError.
+    """
+    work = checking(
+        runtime,
+        target,
+        call,
+        actual,
+        mode=mode,
+        max_frames=max_frames,
+        constrained=constrained,
+        temperature=temperature,
+        cancelled=cancelled,
+        on_frame=on_frame,
+    )
+    return drive(work, runtime)
+
+
+def checking(
+    runtime: Runtime,
+    target: Target,
+    call: str,
+    actual: Trace,
+    *,
+    mode: CheckMode = CheckMode.FREE,
+    max_frames: int = DEFAULT_MAX_FRAMES,
+    constrained: bool = True,
+    temperature: float | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+    on_frame: Callable[[Frame], None] = lambda frame: None,
+    sequence: int = 0,
+) -> Evaluation[Checked]:
+    """The same as a coroutine, in this sequence of the runtime."""
+    predictor = Predictor(
+        runtime,
+        target,
+        call,
+        constrained=constrained,
+        temperature=temperature,
+        cancelled=cancelled,
+        expected=actual.frames,
+        sequence=sequence,
+    )
+    run = _Run(predictor, call, actual, runtime, forced=mode is CheckMode.FORCED)
+    if mode is CheckMode.FREE:
+        predicted = yield from run.free(max_frames, on_frame)
+        return Checked(predicted, run.surprised(), given=len(predictor.given))
+    predicted, proposals = yield from run.forced(max_frames, on_frame)
+    return Checked(predicted, run.surprised(), proposals, len(predictor.given))
+
+
+class _Run:
+    """The real run's frames as tokens, and the prediction that reads them."""
+
+    def __init__(self, predictor: Predictor, call: str, actual: Trace, runtime: Runtime, *, forced: bool) -> None:
+        self._predictor = predictor
+        self._actual = actual
+        self._given = len(predictor.given)
+        ended = actual.outcome.ending in (Ending.RETURNED, Ending.RAISED) and actual.frames
+        segments = predictor.encode_run([*actual.frames, *(ending_frames(call, actual) if ended else ())])
+        self._tokens = [predictor.tokens_of(each) for each in segments]
+        """Of each frame; those with which `main` ends come last."""
+        self._length: Callable[[int], int] = lambda token: len(runtime.vocabulary.piece(token))
+        self._forced = forced
+        self._spans = [list(_value_spans(frame, each)) for frame, each in zip(actual.frames, segments, strict=False)]
+        self._drafted: dict[int, list[int]] = {}
+        """The tokens by which each real frame was drafted last."""
+        self._begins: list[int] = []
+        """Where each real frame that the model has read begins among the tokens written."""
+        self._drafter = RunDrafter(self._tokens, self._scored, predictor.drafter, predictor.odds, forced=forced)
+        self._drafter.frame = self._given
+        predictor.writer.drafter = self._drafter
+
+    def _scored(self, index: int, tokens: list[int]) -> list[int]:
+        """Which of a frame's tokens, as they are drafted, spell values."""
+        if self._forced and tokens != self._tokens[index]:
+            return []  # it is read as the tokenizer has it, and scored then
+        self._drafted[index] = tokens
+        return [place for places in self._places(index, tokens).values() for place in places]
+
+    def _places(self, index: int, tokens: Sequence[int]) -> dict[str, list[int]]:
+        """For each value of a frame which of its tokens spell it, from the opening quote to the closing one."""
+        if index >= len(self._spans):
+            return {}
+        found: dict[str, list[int]] = {name: [] for name, _, _ in self._spans[index]}
+        part_of_values = 3 if self._actual.frames[index].value is not None else 1
+        part = position = 0
+        for place, token in enumerate(tokens):
+            length = self._length(token)
+            if not length:  # a special token
+                part, position = part + 1, 0
+            elif part == part_of_values:
+                for name, start, end in self._spans[index]:
+                    if position < end and position + length > start:
+                        found[name].append(place)
+                position += length
+        return found
+
+    def free(self, max_frames: int, on_frame: Callable[[Frame], None]) -> Evaluation[Trace]:
+        predictor = self._predictor
+        index = self._given
+
+        def follow(frame: Frame) -> None:
+            nonlocal index
+            if self._drafter.frame is not None and len(predictor.frames) > self._given:
+                begin = predictor.writer.begin
+                agrees = index < len(self._actual.frames) and _same_words(frame, self._actual.frames[index])
+                self._begins.append(begin)
+                index += 1
+                self._drafter.frame = index if agrees else None
+            on_frame(frame)
+
+        return (yield from predictor.run(max_frames, follow))
+
+    def forced(
+        self, max_frames: int, on_frame: Callable[[Frame], None]
+    ) -> Evaluation[tuple[Trace, tuple[Frame | None, ...]]]:
+        predictor, writer = self._predictor, self._predictor.writer
+        frames: list[Frame] = list(self._actual.frames[: self._given])
+        proposals: list[Frame | None] = list(frames)
+        for frame in frames:
+            on_frame(frame)
+        for index in range(self._given, min(len(self._actual.frames), max_frames)):
+            self._drafter.frame = index
+            proposal = yield from predictor.proposing()
+            if isinstance(proposal, Outcome):
+                if proposal.ending is Ending.CANCELLED or proposal == CONTEXT_FULL:
+                    return Trace(tuple(frames), proposal), tuple(proposals)
+                proposals.append(None)
+            else:
+                proposals.append(predictor.as_shown(proposal))
+                frames.append(predictor.as_shown(proposal, self._actual.frames[index]))
+                on_frame(frames[-1])
+            self._begins.append(writer.begin)
+            predictor.force(self._actual.frames[index])
+            self._drafted[index] = self._tokens[index]
+            writer.score(writer.begin + place for place in self._scored(index, self._tokens[index]))
+        outcome = yield from self._outcome()
+        yield from writer.score_rest()
+        return Trace(tuple(frames), outcome), tuple(proposals)
+
+    def _outcome(self) -> Evaluation[Outcome]:
+        """How the model says that the real run ends behind the last real frame."""
+        predictor = self._predictor
+        read = len(predictor.frames)
+        if read < len(self._actual.frames) or self._actual.outcome.ending not in (Ending.RETURNED, Ending.RAISED):
+            return Outcome(Ending.OUT_OF_FRAMES, detail=f"The real run was read up to its step {read}.")
+        known = predictor.outcome()
+        if known is None:
+            self._drafter.frame = read
+            proposal = yield from predictor.proposing()
+            predictor.writer.back_to_mark()
+            known = proposal if isinstance(proposal, Outcome) else None
+        return known or Outcome(Ending.MALFORMED, detail="The model goes on where the real run has ended.")
+
+    def surprised(self) -> Trace:
+        """The real run, with the surprise of each value that the model has read."""
+        frames = list(self._actual.frames)
+        scores = self._predictor.writer.scores
+        for index, begin in enumerate(self._begins, self._given):
+            if index < len(frames):
+                surprise = {
+                    name: -sum(scores[begin + place] for place in places)
+                    for name, places in self._places(index, self._drafted.get(index, ())).items()
+                    if places and all(begin + place in scores for place in places)
+                }
+                frames[index] = replace(frames[index], surprise=surprise)
+        return replace(self._actual, frames=tuple(frames))
+
+
+def _same_words(left: Frame, right: Frame) -> bool:
+    """Whether the model writes two frames alike: it tells no lines apart that read the same."""
+    return (left.event, left.source, dict(left.locals), left.value) == (
+        right.event,
+        right.source,
+        dict(right.locals),
+        right.value,
+    )
+
+
+def _value_spans(frame: Frame, segments: Sequence[Segment]) -> Iterator[tuple[str, int, int]]:
+    """Where each value stands in LOCALS, or in VALUE, its quotes included."""
+    if frame.value is not None:
+        yield VALUE, 0, len(segments[-2])
+        return
+    text = segments[1]
+    position = 1
+    for name, value in parse_locals(text).items():
+        start = position + len(json.dumps(name)) + 2
+        end = start + len(json.dumps(value))
+        yield name, start, end
+        position = end + 2

@@ -1,0 +1,457 @@
+"""What the next frames of a prediction likely are: guesses for drafts, which the model then confirms or not.
+
+Guesses come from the control flow, from the text of the lines (`lines.py`), from what happened at the same place
+before, and from a run that is expected: the real one while checking, or an earlier prediction.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from debugger.flow import CodeFlow
+from debugger.predicted.codec import UNCHANGED, expand_locals, same_python_frame
+from debugger.predicted.lines import LineFacts, facts_by_line, items_of, literal, text_of
+from debugger.predicted.position import Position, Step
+from debugger.trace import Event, Frame
+
+_LOOK_AHEAD = 64
+"""Frames of the expected run among which the prediction may find its way back to it."""
+_NO_FACTS = LineFacts()
+_UNWINDING = "None"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A guessed text and the kind of reasoning behind it, by which guesses are judged."""
+
+    text: str
+    kind: str
+    whole: bool = True
+    """Whether the text is thought to be complete; else only its beginning is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A frame that may come next."""
+
+    step: Step
+    kind: str
+    """Of the reasoning behind event and line."""
+    written: Mapping[str, Text] = field(default_factory=dict[str, Text])
+    """LOCALS as the model would write them; behind one that is not `whole`, nothing more is guessed."""
+    value: Text | None = None
+
+
+_Key: TypeAlias = tuple[object, ...]
+
+
+@dataclass(slots=True)
+class Scene:
+    """Where a run stands: what is known when its next frame is guessed."""
+
+    position: Position
+    previous: Frame | None = None
+    locals_at: dict[int, Mapping[str, str]] = field(default_factory=dict[int, Mapping[str, str]])
+    lines: dict[int, int] = field(default_factory=dict[int, int])
+    """For each depth the line of the last LINE frame."""
+    calls: dict[int, int] = field(default_factory=dict[int, int])
+    """For each depth how many calls were made since."""
+    rounds: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
+    """For each depth and line of a loop's head how often it came since the loop began."""
+    keys: tuple[_Key, ...] = ()
+    """The last two places."""
+    expected: int = 0
+    """The next frame of the expected run."""
+
+    def copy(self) -> Scene:
+        """A scene that can go on by itself."""
+        return Scene(
+            self.position.copy(),
+            self.previous,
+            dict(self.locals_at),
+            dict(self.lines),
+            dict(self.calls),
+            dict(self.rounds),
+            self.keys,
+            self.expected,
+        )
+
+    def known(self, event: Event) -> Mapping[str, str]:
+        """What `".."` can stand for in the next frame."""
+        depth = self.position.depth + (event is Event.CALL)
+        here = Frame(event, 0, "", depth=depth)
+        return self.locals_at.get(depth, {}) if same_python_frame(self.previous, here) else {}
+
+
+class Expectation:
+    """Guesses frame after frame, and learns from those that came."""
+
+    def __init__(self, tree: ast.Module, expected: Sequence[Frame] = ()) -> None:
+        """`tree` is the file's syntax tree; `expected` is a run that may well be the same."""
+        self._facts = facts_by_line(tree)
+        self._expected = expected
+        self._next: dict[_Key, tuple[Event, int, str]] = {}
+        """After each place, what came next last time."""
+        self._changed: dict[tuple[str, int], tuple[str, ...]] = {}
+        """For each function and line the names whose values it changed last time."""
+        self._values: dict[tuple[str, int, str], list[str]] = {}
+        """For each function, line and name the values that it gave it."""
+        self._results: dict[tuple[str, int, Event], str] = {}
+        """For each function, line and event the value that came out of it last."""
+        self._entered: dict[tuple[str, int], Mapping[str, str]] = {}
+        """For each function and its line what it was called with last."""
+
+    # What came.
+
+    def advance(self, scene: Scene, frame: Frame, *, learn: bool = True) -> None:
+        """Take a frame into the scene, whose position has it already; learn from it if it is no guess."""
+        depth = frame.depth
+        if learn:
+            self._learn(scene, frame)
+        if frame.event is Event.CALL:
+            scene.calls[depth - 1] = scene.calls.get(depth - 1, 0) + 1
+            scene.calls[depth] = 0
+            scene.lines.pop(depth, None)
+        elif frame.event is Event.LINE:
+            before = scene.lines.get(depth, 0)
+            loop = self._at(frame.line).loop
+            if loop is not None:
+                inside = loop.lineno <= before <= (loop.end_lineno or 0)
+                scene.rounds[depth, frame.line] = scene.rounds.get((depth, frame.line), -1) + 1 if inside else 0
+            scene.lines[depth] = frame.line
+            scene.calls[depth] = 0
+        if frame.event in (Event.CALL, Event.LINE):
+            scene.locals_at[depth] = frame.locals
+        scene.previous = frame
+        scene.keys = (*scene.keys[-1:], self._place(scene))
+        self._follow_expected(scene, frame)
+
+    def _learn(self, scene: Scene, frame: Frame) -> None:
+        told = (frame.event, frame.line, frame.function)
+        for key in self._keys(scene):
+            self._next[key] = told
+        if frame.event is Event.CALL:
+            self._entered[frame.function, frame.line] = frame.locals
+        if frame.value is not None:
+            self._results.pop((frame.function, frame.line, frame.event), None)
+            self._results[frame.function, frame.line, frame.event] = frame.value
+        shown = scene.locals_at.get(frame.depth)
+        line = scene.lines.get(frame.depth, 0)
+        if frame.event is Event.LINE and shown is not None and line:
+            changed = tuple(name for name, text in frame.locals.items() if shown.get(name) != text)
+            self._changed[frame.function, line] = changed
+            for name in changed:
+                self._values.setdefault((frame.function, line, name), []).append(frame.locals[name])
+
+    def _follow_expected(self, scene: Scene, frame: Frame) -> None:
+        for index in range(scene.expected, min(scene.expected + _LOOK_AHEAD, len(self._expected))):
+            other = self._expected[index]
+            if (other.event, other.line, other.function, other.depth) == (
+                frame.event,
+                frame.line,
+                frame.function,
+                frame.depth,
+            ):
+                scene.expected = index + 1
+                return
+
+    # What may come.
+
+    def guess(self, scene: Scene, steps: Sequence[Step], written: Mapping[str, str] | None = None) -> Guess | None:
+        """The likeliest next frame with one of these steps; `written` is what the model has written of LOCALS.
+
+        The last entry of `written` is only the beginning of a value.
+        """
+        if not steps:
+            return None
+        expected = self._from_expected(scene, steps)
+        if expected is not None:
+            step, kind = expected, "expected"
+        else:
+            step, kind = self._likeliest(scene, steps)
+        template = self._expected[scene.expected] if expected is not None else None
+        if step.event in (Event.CALL, Event.LINE):
+            return Guess(step, kind, self._locals(scene, step, template))
+        return Guess(step, kind, value=self._value(scene, step, template))
+
+    def _from_expected(self, scene: Scene, steps: Sequence[Step]) -> Step | None:
+        if scene.expected >= len(self._expected):
+            return None
+        frame = self._expected[scene.expected]
+        return next(
+            (
+                step
+                for step in steps
+                if (step.event, step.line) == (frame.event, frame.line)
+                and step.code is not None
+                and step.code.name == frame.function
+            ),
+            None,
+        )
+
+    def _at(self, line: int) -> LineFacts:
+        return self._facts.get(line, _NO_FACTS)
+
+    def _place(self, scene: Scene) -> _Key:
+        frame = scene.previous
+        code, line = scene.position.here
+        return (frame and frame.event, frame and frame.line, code and (code.name, code.first_line), line)
+
+    @staticmethod
+    def _keys(scene: Scene) -> list[_Key]:
+        return [scene.keys[-2:], scene.keys[-1:]]
+
+    def _likeliest(self, scene: Scene, steps: Sequence[Step]) -> tuple[Step, str]:
+        """One of the steps, and why."""
+        if len(steps) == 1:
+            return steps[0], "only step"
+        depth = scene.position.depth
+        previous = scene.previous
+        facts = self._at(scene.position.here[1])
+        unwinding = previous is not None and previous.event is Event.RETURN and previous.value == _UNWINDING
+        at_line = previous is not None and (
+            previous.event is Event.LINE or (previous.event is Event.RETURN and not unwinding)
+        )
+        made = scene.calls.get(depth, 0)
+        if at_line and made < len(facts.calls):
+            called = self._called(facts.calls[made:], steps)
+            if called is not None:
+                return called, "call"
+        lines = [step for step in steps if step.event is Event.LINE]
+        if at_line and facts.loop is not None and lines:
+            goes_on = self._goes_on(scene, facts.loop)
+            if goes_on is not None:
+                inside = [step for step in lines if facts.loop.lineno < step.line <= (facts.loop.end_lineno or 0)]
+                outside = [step for step in steps if step not in inside and step.event is not Event.EXCEPTION]
+                found = inside if goes_on else [step for step in outside if step.event is not Event.CALL]
+                if found:
+                    return found[0], "loop"
+        for position, key in enumerate(self._keys(scene)):
+            told = self._next.get(key)
+            if told is not None:
+                for step in steps:
+                    name = step.code.name if step.code else ""
+                    if (step.event, step.line, name) == told:
+                        return step, "again" if position else "again twice"
+        for event, applies in ((Event.RETURN, facts.returns), (Event.EXCEPTION, facts.raises)):
+            found = [step for step in steps if step.event is event and applies]
+            if found:
+                return found[0], event.value
+        if len(lines) == 1:
+            return lines[0], "only line"
+        if lines:
+            ahead = [step for step in lines if step.line > scene.position.here[1]]
+            return (ahead or lines)[0], "branch"
+        returns = [step for step in steps if step.event is Event.RETURN]
+        return (returns or steps)[0], "other"
+
+    def _called(self, calls: Sequence[ast.Call], steps: Sequence[Step]) -> Step | None:
+        """The function of this file that the first call of one enters."""
+        fresh = [step for step in steps if step.event is Event.CALL and step.code is not None and not step.resumes]
+        for call in calls:
+            name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", None)
+            for step in fresh:
+                assert step.code is not None
+                if step.code.name == name or step.code.qualname == f"{name}.__init__":
+                    return step
+        return None
+
+    def _goes_on(self, scene: Scene, loop: ast.For) -> bool | None:
+        items = items_of(loop, scene.locals_at.get(scene.position.depth, {}))
+        return None if items is None else self._round(scene, loop) < len(items)
+
+    def _round(self, scene: Scene, loop: ast.For) -> int:
+        return scene.rounds.get((scene.position.depth, loop.lineno), 0)
+
+    def _locals(self, scene: Scene, step: Step, template: Frame | None) -> dict[str, Text]:
+        known = scene.known(step.event)
+        if template is not None:
+            before = self._expected_before(scene)
+            shown = scene.locals_at.get(scene.position.depth, {})
+            found: dict[str, Text] = {}
+            for name, text in template.locals.items():
+                same = before.get(name) == text and step.event is Event.LINE
+                if (same and name in known) or known.get(name) == text:
+                    found[name] = Text(UNCHANGED, "expected")
+                else:
+                    found[name] = Text(shown.get(name, text) if same else text, "expected")
+            return found
+        if step.event is Event.CALL:
+            return self._arguments(scene, step)
+        return self._state(scene, step, known)
+
+    def _expected_before(self, scene: Scene) -> Mapping[str, str]:
+        """What the expected run showed last in the Python frame of its next one."""
+        depth = self._expected[scene.expected].depth
+        for index in range(scene.expected - 1, -1, -1):
+            frame = self._expected[index]
+            if frame.depth == depth and frame.event in (Event.CALL, Event.LINE):
+                return frame.locals
+            if frame.depth < depth:
+                break
+        return {}
+
+    def _state(self, scene: Scene, step: Step, known: Mapping[str, str]) -> dict[str, Text]:
+        """LOCALS of a LINE frame."""
+        depth = scene.position.depth
+        shown = scene.locals_at.get(depth, {})
+        line = scene.lines.get(depth, 0)
+        code = step.code
+        assert code is not None
+        changed = self._changes(scene, code, line, shown) if line else {}
+        found: dict[str, Text] = {}
+        for name, text in shown.items():
+            guess = changed.pop(name, None)
+            if guess is None:
+                found[name] = Text(UNCHANGED, "same") if name in known else Text(text, "same, whole")
+            else:
+                found[name] = replace(guess, text=UNCHANGED) if guess.text == known.get(name) else guess
+        new = sorted(changed, key=lambda name: _index(code, name))
+        return found | {name: changed[name] for name in new}
+
+    def _changes(self, scene: Scene, code: CodeFlow, line: int, shown: Mapping[str, str]) -> dict[str, Text]:
+        """The names whose values a line changes, with the new ones."""
+        facts = self._at(line)
+        if facts.loop is not None:
+            items = items_of(facts.loop, shown)
+            if items is not None:
+                index = self._round(scene, facts.loop)
+                if index >= len(items):
+                    return {}
+                if isinstance(items, range):
+                    target = facts.loop.target
+                    return {target.id: Text(str(items[index]), "item")} if isinstance(target, ast.Name) else {}
+                return {name: Text(text, "item") for name, text in items[index].items()}
+        names = self._changed.get((code.name, line))
+        if names is None:
+            possible = set(code.variables)
+            names = [name for name in facts.binds if name in possible]
+            names += [name for name in facts.changes if name in shown]
+        elif facts.loop is not None and not names:  # it ended last time
+            names = facts.binds
+        return {name: self._new_value(facts, code, line, name, shown) for name in dict.fromkeys(names)}
+
+    def _new_value(self, facts: LineFacts, code: CodeFlow, line: int, name: str, shown: Mapping[str, str]) -> Text:
+        if name in facts.values:
+            text = text_of(facts.values[name], shown)
+            if text is not None:
+                return Text(text, "copied")
+        old = shown.get(name)
+        appended = _appended(facts.calls, name, shown)
+        if old is not None and appended is not None:
+            return appended
+        values = self._values.get((code.name, line, name), [])
+        last = [literal(value) for value in values[-2:]]
+        now = literal(old)
+        if len(last) == 2 and all(type(each) is int for each in (*last, now)):
+            return Text(str(now + last[1] - last[0]), "step")
+        if old is not None and len(old) > 2 and old[0] in "[({'\"":
+            return Text(old[:-1], "beginning", whole=False)
+        if values and values[-1] != old:
+            return Text(values[-1], "again")
+        return Text("", "unknown", whole=False)
+
+    def _arguments(self, scene: Scene, step: Step) -> dict[str, Text]:
+        """LOCALS of a CALL frame."""
+        code = step.code
+        assert code is not None
+        shown = scene.locals_at.get(scene.position.depth, {})
+        facts = self._at(scene.position.here[1])
+        if step.resumes:
+            return {}
+        if ".0" in code.variables:
+            before = self._entered.get((code.name, code.first_line), {})
+            iterated = Text(before[".0"], "argument") if ".0" in before else Text("<", "unknown", whole=False)
+            free = {variable: shown[variable] for variable in code.variables if variable in shown}
+            return {".0": iterated, **{variable: Text(text, "argument") for variable, text in free.items()}}
+        for call in facts.calls[scene.calls.get(scene.position.depth, 0) :]:
+            name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", None)
+            if name != code.name and code.qualname != f"{name}.__init__":
+                continue
+            values = [text_of(argument, shown) for argument in call.args]
+            if isinstance(call.func, ast.Attribute) and code.variables[:1] == ("self",):
+                values.insert(0, text_of(call.func.value, shown))
+            given: dict[str, str | None] = dict(zip(code.variables, values, strict=False))
+            given |= {word.arg: text_of(word.value, shown) for word in call.keywords if word.arg}
+            found: dict[str, Text] = {}
+            for variable in code.variables:
+                if variable in given:
+                    text = given[variable]
+                    found[variable] = Text(text, "argument") if text else Text("", "unknown", whole=False)
+            return found
+        return {}
+
+    def _value(self, scene: Scene, step: Step, template: Frame | None) -> Text:
+        """VALUE of a RETURN or EXCEPTION frame."""
+        if template is not None and template.value is not None:
+            return Text(template.value, "expected")
+        previous = scene.previous
+        depth = scene.position.depth
+        name = step.code.name if step.code else ""
+        if step.event is Event.EXCEPTION:
+            if previous is not None and previous.event is Event.RETURN:
+                for (_, _, event), value in reversed(self._results.items()):
+                    if event is Event.EXCEPTION:
+                        return Text(value, "same exception")
+            known = self._results.get((name, step.line, step.event))
+            return Text(known, "exception again") if known else Text("(<class '", "exception", whole=False)
+        if previous is not None and previous.event is Event.EXCEPTION and previous.depth == depth:
+            return Text(_UNWINDING, "unwinding")
+        facts = self._at(step.line)
+        if not facts.returns and not step.suspends and step.code is not None and not step.code.name.startswith("<"):
+            return Text(_UNWINDING, "no result")
+        text = text_of(facts.result, scene.locals_at.get(depth, {})) if facts.result is not None else _UNWINDING
+        if text is not None and step.code is not None and not step.code.name.startswith("<"):
+            return Text(text, "copied")
+        return Text("", "unknown", whole=False)
+
+    def whole_value(self, scene: Scene, beginning: str) -> str | None:
+        """A value seen before that begins so, the latest first."""
+        for values in (*reversed(scene.locals_at.values()), *reversed(self._results.items())):
+            texts = values.values() if isinstance(values, Mapping) else values[1:]
+            for text in texts:
+                if text.startswith(beginning) and text != beginning:
+                    return text
+        return None
+
+
+def advance_by_guess(expectation: Expectation, scene: Scene, guess: Guess, steps: Sequence[Step]) -> bool:
+    """Take a guessed frame into the scene as if it had come; False where it leaves the function that was called."""
+    step = guess.step
+    if step.code is None:
+        return False
+    source = scene.position.text(step)
+    written = {name: text.text for name, text in guess.written.items()}
+    known = scene.known(step.event)
+    taken = [each for each in steps if each.event is step.event and each.code and scene.position.text(each) == source]
+    scene.position.take(taken)
+    place = scene.position.place
+    assert place is not None
+    value = guess.value.text if guess.value else None
+    frame = Frame(
+        step.event, place.step.line, source, expand_locals(written, known), value, step.code.name, place.depth
+    )
+    expectation.advance(scene, frame, learn=False)
+    return place.depth >= 0 and not (step.event is Event.RETURN and place.depth == 0 and not step.suspends)
+
+
+def _appended(calls: Sequence[ast.Call], name: str, shown: Mapping[str, str]) -> Text | None:
+    """The value of a list that the line appends to."""
+    for call in calls:
+        match call.func:
+            case ast.Attribute(value=ast.Name(id=receiver), attr="append") if receiver == name and len(call.args) == 1:
+                old, item = shown.get(name, ""), text_of(call.args[0], shown)
+                if not old.startswith("["):
+                    return None
+                beginning = old[:-1] + (", " if len(old) > 2 else "")
+                return Text(f"{beginning}{item}]", "appended") if item else Text(beginning, "beginning", whole=False)
+            case _:
+                pass
+    return None
+
+
+def _index(code: CodeFlow, name: str) -> int:
+    return code.variables.index(name) if name in code.variables else len(code.variables)

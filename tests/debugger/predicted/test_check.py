@@ -1,0 +1,110 @@
+"""A check beside the real run gives what a prediction without it gives, frame by frame, with far fewer calls."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+
+import pytest
+
+from debugger.actual.record import record_in_process
+from debugger.predicted.check import CheckMode, check
+from debugger.predicted.predict import Predictor, Proposal, predict
+from debugger.trace import VALUE, Ending, Event
+from tests.debugger.predicted.test_draft import CALLS, MoodyRuntime
+from tests.debugger.predicted.test_predict import LOOP, ZOO, script, target_of
+
+CASES = [(LOOP, "f(5)"), (CALLS, "f([1, 2, 3])")]
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("debugger.predicted.writer.MAX_FRAME_TOKENS", 400)
+
+
+def one_by_one(runtime, source, call, actual, constrained):
+    """What the model expects at each real frame, asked without any draft."""
+    predictor = Predictor(
+        runtime, target_of(source, call), call, constrained=constrained, temperature=1.0, drafting=False
+    )
+    proposals = list(predictor.frames)
+    for frame in actual.frames[len(proposals) :]:
+        proposal = predictor.propose()
+        proposals.append(predictor.as_shown(proposal) if isinstance(proposal, Proposal) else None)
+        predictor.force(frame)
+    return proposals
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+@pytest.mark.parametrize("moods", [0, 0.03, 0.2])
+@pytest.mark.parametrize(("source", "call"), CASES)
+def test_forced_proposals_are_those_of_asking_one_by_one(source, call, moods, constrained):
+    actual = record_in_process(source, call)
+    runtime = MoodyRuntime(script(call, actual), moods=moods)
+    expected = one_by_one(runtime, source, call, actual, constrained)
+    calls = runtime.calls
+    runtime.forget(0)
+    options = {"mode": CheckMode.FORCED, "constrained": constrained, "temperature": 1.0}
+    checked = check(runtime, target_of(source, call), call, actual, **options)
+    assert list(checked.proposals) == expected
+    assert [frame and frame.confidence for frame in checked.proposals] == [
+        each and each.confidence for each in expected
+    ]
+    assert runtime.calls - calls < calls
+    assert checked.actual == actual
+    for frame in checked.actual.frames[checked.given :]:
+        assert set(frame.surprise) == ({VALUE} if frame.value is not None else set(frame.locals))
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+@pytest.mark.parametrize("moods", [0, 0.03, 0.2])
+@pytest.mark.parametrize(("source", "call"), CASES)
+def test_a_free_check_is_the_prediction(source, call, moods, constrained):
+    actual = record_in_process(source, call)
+    runtime = MoodyRuntime(script(call, actual), moods=moods)
+    target = target_of(source, call)
+    plain = predict(runtime, target, call, max_frames=60, constrained=constrained, drafting=False)
+    runtime.forget(0)
+    checked = check(runtime, target, call, actual, max_frames=60, constrained=constrained)
+    assert checked.predicted == plain
+    for frame, predicted in zip(checked.actual.frames, plain.frames, strict=False):
+        if frame.surprise and frame == predicted and frame.event is Event.LINE:
+            assert all(surprise >= 0 for surprise in frame.surprise.values())
+
+
+@pytest.mark.parametrize("kind", ZOO)
+def test_a_right_prediction_is_confirmed_in_both_modes(kind):
+    source, calls = textwrap.dedent(ZOO[kind][0]), ZOO[kind][1]
+    for call in calls:
+        actual = record_in_process(source, call)
+        for mode in CheckMode:
+            runtime = MoodyRuntime(script(call, actual), moods=0)
+            checked = check(runtime, target_of(source, call), call, actual, mode=mode)
+            assert checked.predicted == actual
+            if actual.outcome.ending is Ending.RETURNED:
+                assert runtime.calls <= 6 + len(runtime.tokens) // 64
+
+
+def test_surprise_is_what_the_model_gave_the_real_value_and_no_more_calls():
+    actual = record_in_process(LOOP, "f(3)")
+    wrong = [
+        part.replace('"total": "3"', '"total": "8"') if type(part) is str else part for part in script("f(3)", actual)
+    ]
+    runtime = MoodyRuntime(wrong, moods=0)
+    checked = check(runtime, target_of(LOOP, "f(3)"), "f(3)", actual, mode=CheckMode.FORCED)
+    (surprised,) = [frame for frame in checked.actual.frames if any(each > 1 for each in frame.surprise.values())]
+    assert surprised.locals["total"] == "3"
+    likely = math.log(math.exp(20) + runtime.vocabulary.size - 1)
+    assert surprised.surprise["total"] == pytest.approx(likely + 2 * (likely - 20), rel=1e-4)
+    assert checked.predicted.frames != actual.frames
+    assert checked.predicted.outcome.ending is Ending.RETURNED
+
+
+def test_a_context_that_fills_up_ends_both_modes_with_what_is_known():
+    actual = record_in_process(LOOP, "f(9)")
+    for mode in CheckMode:
+        runtime = MoodyRuntime(script("f(9)", actual), moods=0, context=700)
+        checked = check(runtime, target_of(LOOP, "f(9)"), "f(9)", actual, mode=mode)
+        assert checked.predicted.outcome.ending is Ending.OUT_OF_CONTEXT
+        assert 0 < len(checked.predicted.frames) < len(actual.frames)
