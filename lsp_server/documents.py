@@ -75,6 +75,10 @@ class Function:
     view: View | None = None
     places: dict[int, int] = field(default_factory=dict[int, int])
     """For each line of the view that is still as it was, where it is now, from 0."""
+    coming: dict[int, int] = field(default_factory=dict[int, int])
+    """The same for the prediction or check under way."""
+    whole: bool = False
+    """The view is of a prediction that has ended by itself."""
     stale: bool = False
     """The function has changed since."""
     turn: int | None = None
@@ -86,6 +90,9 @@ class Function:
     by_user: bool = False
     """Somebody asked for the prediction under way."""
     checking: bool = False
+    """A real run is under way."""
+    rendering: bool = False
+    """A view of the frames so far is being made."""
     job: str = ""
     """The name of the prediction under way."""
     python: tuple[int, ...] | None = None
@@ -101,12 +108,12 @@ class Function:
     @property
     def is_fresh(self) -> bool:
         """Whether nothing has to be predicted."""
-        return not self.stale and (self.task is not None or self.view is not None or bool(self.problem))
+        return self.task is not None or (not self.stale and (self.whole or bool(self.problem)))
 
-    def show(self, view: View, places: dict[int, int] | None = None) -> None:
-        """Take a new view; its lines are where they are unless `places` says otherwise."""
+    def show(self, view: View, places: dict[int, int]) -> None:
+        """Take a new view."""
         self.view = view
-        self.places = places if places is not None else self.own_places()
+        self.places = dict(places)
         turns = len(view.turns)
         if self.turn is not None:
             self.turn = min(self.turn, turns - 1) if turns else None
@@ -228,7 +235,12 @@ def _apply(edit: Edit, function: Function) -> None:
         function.calls = None
         if not function.checking:
             function.end_task()
-    function.first = edit.move(function.first) if edit.move(function.first) is not None else edit.start  # type: ignore
-    last = edit.move(function.last)
+    first, last = edit.move(function.first), edit.move(function.last)
+    function.first = first if first is not None else edit.start
     function.last = last if last is not None else max(function.first, edit.end + edit.delta - 1)
-    function.places = {line: place for line, old in function.places.items() if (place := edit.move(old)) is not None}
+    function.places = _moved(edit, function.places)
+    function.coming = _moved(edit, function.coming)
+
+
+def _moved(edit: Edit, places: dict[int, int]) -> dict[int, int]:
+    return {line: place for line, old in places.items() if (place := edit.move(old)) is not None}

@@ -294,9 +294,7 @@ def finding(view: View) -> Finding | None:
 def _raise_in(target: Target, frames: Sequence[Frame]) -> Frame | None:
     """Where the exception that ends the call comes up in the function itself."""
     lines = range(target.first_line, target.last_line + 1)
-    return next(
-        (frame for frame in reversed(frames) if frame.event is Event.EXCEPTION and frame.line in lines), None
-    )
+    return next((frame for frame in reversed(frames) if frame.event is Event.EXCEPTION and frame.line in lines), None)
 
 
 def _exception_name(frame: Frame) -> str:

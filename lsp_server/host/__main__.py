@@ -19,9 +19,7 @@ if __name__ == "__main__":
     options = parser.parse_args()
     try:
         place = place_of(options.model, options.context)
-        code = main(
-            options.model, place, lambda: GgufEngine(options.model, options.context), idle_seconds=options.idle
-        )
+        code = main(options.model, place, lambda: GgufEngine(options.model, options.context), idle_seconds=options.idle)
     except ModelError as error:
         print(error, file=sys.stderr)
         code = 3

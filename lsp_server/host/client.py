@@ -118,6 +118,12 @@ class HostClient:
                 await asyncio.to_thread(self._start)
             raise ModelError(f"The model host was started but cannot be reached; {self.place.log} may tell why.")
 
+    async def stop(self) -> None:
+        """End the host, for everyone."""
+        if self._peer is not None:
+            with contextlib.suppress(ConnectionError, JsonRpcException, asyncio.CancelledError):
+                await self._peer.ask("stop")
+
     async def close(self) -> None:
         """Hang up; the host goes on for others."""
         if self._peer is not None:

@@ -40,9 +40,7 @@ async def find_hosts() -> list[Running]:
             with contextlib.suppress(psutil.Error):
                 process = psutil.Process(connection.status.pid)
                 found.append(
-                    Running(
-                        connection.status, process.memory_info().rss, process.create_time(), str(place.log)
-                    )
+                    Running(connection.status, process.memory_info().rss, process.create_time(), str(place.log))
                 )
     return found
 

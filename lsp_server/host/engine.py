@@ -19,9 +19,7 @@ class Engine(Protocol):
     warning: str
     """Sentences that a person should read, or ''."""
 
-    def predict(
-        self, request: Request, *, cancelled: Callable[[], bool], on_frame: Callable[[Frame], None]
-    ) -> Trace:
+    def predict(self, request: Request, *, cancelled: Callable[[], bool], on_frame: Callable[[Frame], None]) -> Trace:
         """Predict; `cancelled` is asked before every step. Raises ModelError, TargetError."""
         ...
 
@@ -45,9 +43,7 @@ class GgufEngine:
         self.device = choice.device.name if choice.device is not None and choice.gpu_layers else "CPU"
         self.warning = " ".join((*self._runtime.warnings, *choice.notes))
 
-    def predict(
-        self, request: Request, *, cancelled: Callable[[], bool], on_frame: Callable[[Frame], None]
-    ) -> Trace:
+    def predict(self, request: Request, *, cancelled: Callable[[], bool], on_frame: Callable[[Frame], None]) -> Trace:
         """Predict as `debugger.predicted.predict` does."""
         from debugger.predicted.predict import predict
 

@@ -1,0 +1,64 @@
+"""pygls' protocol, strict where the specification is: every request is answered, whatever state the server is in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+from pygls.protocol import LanguageServerProtocol
+from pygls.protocol.json_rpc import JsonRPCNotification, RPCMessage
+
+_IGNORED = "$/ignored"
+
+
+class Protocol(LanguageServerProtocol):
+    """Answers requests that come too early, too late or malformed with errors; pygls leaves some of them unanswered."""
+
+    _was_initialized = False
+
+    def handle_message(self, message: RPCMessage) -> None:
+        """Handle a message if its time is right."""
+        if not hasattr(message, "jsonrpc"):
+            return  # JSON, but no message
+        method = getattr(message, "method", None)
+        if method is None or method == types.EXIT:
+            super().handle_message(message)
+        elif not isinstance(method, str) or method == _IGNORED:
+            return
+        elif self._shutdown:
+            self._refuse(message, types.ErrorCodes.InvalidRequest, "The server is shutting down.")
+        elif method == types.INITIALIZE and self._was_initialized:
+            self._refuse(message, types.ErrorCodes.InvalidRequest, "The server is initialized already.")
+        elif method == types.INITIALIZE or self._was_initialized:
+            self._was_initialized = True
+            super().handle_message(message)
+        else:
+            self._refuse(message, types.ErrorCodes.ServerNotInitialized, "The server is not initialized yet.")
+
+    def structure_message(self, data: dict[str, Any]) -> Any:
+        """A message as its type; a request whose parameters are of no use is answered here."""
+        if "jsonrpc" not in data or not ("method" in data or "id" in data):
+            return data  # no message but some object in one
+        try:
+            return super().structure_message(data)
+        except JsonRpcException as error:
+            if "method" in data and "id" in data:
+                self._send_response(data["id"], None, error.to_response_error())
+                return JsonRPCNotification(method=_IGNORED, jsonrpc=self.VERSION, params=None)
+            raise
+
+    def answer_unreadable(self, error: json.JSONDecodeError | UnicodeDecodeError | RecursionError) -> None:
+        """Answer what is no JSON, and so has no id."""
+        complaint = types.ResponseError(types.ErrorCodes.ParseError, f"The message is no JSON: {error}")
+        self._send_data(types.ResponseErrorMessage(id=None, error=complaint))
+
+    @property
+    def was_shut_down(self) -> bool:
+        """Whether the client has asked for the end."""
+        return self._shutdown
+
+    def _refuse(self, message: Any, code: types.ErrorCodes, sentence: str) -> None:
+        if hasattr(message, "id"):
+            self._send_response(message.id, None, types.ResponseError(code, sentence))
