@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from lsprotocol import types
@@ -47,11 +47,13 @@ log = logging.getLogger(__name__)
 class ForetraceServer(LanguageServer):
     """One client's server. All of it runs on the event loop."""
 
-    protocol: Protocol
+    protocol: Protocol  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, find_model: FindModel, version: str, host_command: Sequence[str] | None = None) -> None:
         """`host_command` starts another model host than the real one, for tests."""
-        super().__init__("foretrace", version, notebook_document_sync=NOTEBOOKS, protocol_cls=Protocol, max_workers=2)
+        super().__init__(  # pyright: ignore[reportUnknownMemberType]
+            "foretrace", version, notebook_document_sync=NOTEBOOKS, protocol_cls=Protocol, max_workers=2
+        )
         self.options: dict[str, Options] = {}
         """By the path of a workspace folder; what is set for none of them under ''."""
         self.trusted = False
@@ -279,19 +281,20 @@ class ForetraceServer(LanguageServer):
 
     async def _report(self, title: str, task: asyncio.Future[Any]) -> None:
         token = f"foretrace-{id(task)}-{time.monotonic_ns()}"
+        progress: Any = self.work_done_progress  # its futures have no type
         try:
-            await asyncio.wait_for(self.work_done_progress.create_async(token), _PROGRESS_SECONDS)
+            await asyncio.wait_for(progress.create_async(token), _PROGRESS_SECONDS)
         except Exception:
             return  # the client does not want it, or does not answer
         if task.done():
             return
-        self.work_done_progress.begin(token, types.WorkDoneProgressBegin(title=title, cancellable=True))
-        stop = self.work_done_progress.tokens[token]
-        stop.add_done_callback(lambda _: task.cancel() if stop.cancelled() else None)
+        progress.begin(token, types.WorkDoneProgressBegin(title=title, cancellable=True))
+        stop: Future[None] = progress.tokens[token]
+        stop.add_done_callback(lambda stop: task.cancel() if stop.cancelled() else None)
         await asyncio.wait([task])
         if not self.protocol.was_shut_down:
-            self.work_done_progress.end(token, types.WorkDoneProgressEnd())
-        self.work_done_progress.tokens.pop(token, None)
+            progress.end(token, types.WorkDoneProgressEnd())
+        progress.tokens.pop(token, None)
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Nothing that goes wrong between client and server is a matter for the user: it goes to the log."""
@@ -309,6 +312,11 @@ class ForetraceServer(LanguageServer):
             self._flush_timer.cancel()
         await self.work.close()
         await self.models.close()
+
+
+def json_object(value: object) -> dict[str, Any]:
+    """What came back from the client as `data`, if it is an object."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 class _Refresh:

@@ -90,7 +90,7 @@ def _add_assertion(
     """Assert what a line left behind in the real run, where it ran once and the value can be written down."""
     view = function.view
     assert view is not None
-    shown = next((own for place, each, own in document.shown_lines(line, line) if each is function), None)
+    shown = next((own for _, each, own in document.shown_lines(line, line) if each is function), None)
     if view.result.actual is None or shown is None or len(view.visits[shown]) != 1:
         return
     statement = _statement_at(function, shown)

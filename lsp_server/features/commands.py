@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from lsprotocol import types
@@ -64,11 +65,11 @@ def register(server: ForetraceServer) -> None:
 
     @server.command("foretrace.nextIteration")
     async def next_iteration(ls: ForetraceServer, *arguments: Any) -> dict[str, Any]:
-        return await _turned(ls, arguments, lambda turn, turns: 0 if turn is None else turn + 1)
+        return await _turned(ls, arguments, _next)
 
     @server.command("foretrace.previousIteration")
     async def previous_iteration(ls: ForetraceServer, *arguments: Any) -> dict[str, Any]:
-        return await _turned(ls, arguments, lambda turn, turns: turns - 1 if turn is None else turn - 1)
+        return await _turned(ls, arguments, _previous)
 
     @server.command("foretrace.showIteration")
     async def show_iteration(ls: ForetraceServer, *arguments: Any) -> dict[str, Any]:
@@ -76,7 +77,10 @@ def register(server: ForetraceServer) -> None:
         wanted = _object(arguments).get("turn")
         if wanted is not None and (isinstance(wanted, bool) or not isinstance(wanted, int)):
             raise _Failed("The turn has to be a number from 0, or null for all.")
-        return await _turned(ls, arguments, lambda turn, turns: -1 if wanted is None else wanted)
+        def show(before: int | None, turns: int) -> int | None:
+            return wanted
+
+        return await _turned(ls, arguments, show)
 
     @server.command("foretrace.cancel")
     async def cancel(ls: ForetraceServer, *arguments: Any) -> None:
@@ -167,7 +171,17 @@ def summary(document: Document, function: Function) -> dict[str, Any]:
     }
 
 
-async def _turned(ls: ForetraceServer, arguments: tuple[Any, ...], step: Any) -> dict[str, Any]:
+def _next(turn: int | None, turns: int) -> int | None:
+    return 0 if turn is None else turn + 1
+
+
+def _previous(turn: int | None, turns: int) -> int | None:
+    return turns - 1 if turn is None else turn - 1
+
+
+async def _turned(
+    ls: ForetraceServer, arguments: tuple[Any, ...], step: Callable[[int | None, int], int | None]
+) -> dict[str, Any]:
     document, qualname, _ = await _subject(ls, arguments)
     function = document.functions.get(qualname)
     if function is None or function.view is None:

@@ -7,7 +7,7 @@ from typing import Any
 from lsprotocol import types
 
 from lsp_server.documents import Document
-from lsp_server.server import ForetraceServer
+from lsp_server.server import ForetraceServer, json_object
 from lsp_server.values import label, table
 
 
@@ -30,8 +30,8 @@ def register(server: ForetraceServer) -> None:
 
     @server.feature(types.INLAY_HINT_RESOLVE)
     def resolve(ls: ForetraceServer, hint: types.InlayHint) -> types.InlayHint:
-        data: Any = hint.data
-        document = ls.work.documents.get(data.get("uri", "")) if isinstance(data, dict) else None
+        data = json_object(hint.data)
+        document = ls.work.documents.get(data.get("uri", ""))
         if document is None or document.version != data.get("version"):
             return hint
         for place, function, line in document.shown_lines(data["line"], data["line"]):

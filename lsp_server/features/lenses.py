@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from lsprotocol import types
 
 from debugger.report.story import shorten
 from lsp_server.documents import Document, Function
-from lsp_server.server import ForetraceServer
+from lsp_server.server import ForetraceServer, json_object
 from lsp_server.work import WorkError
 
 _CALL = 60
@@ -33,8 +32,8 @@ def register(server: ForetraceServer) -> None:
 
     @server.feature(types.CODE_LENS_RESOLVE)
     async def resolve(ls: ForetraceServer, lens: types.CodeLens) -> types.CodeLens:
-        data: Any = lens.data
-        document = ls.work.documents.get(data.get("uri", "")) if isinstance(data, dict) else None
+        data = json_object(lens.data)
+        document = ls.work.documents.get(data.get("uri", ""))
         if document is not None and document.version == data.get("version"):
             try:
                 function = await ls.work.calls(document, data["function"])

@@ -137,14 +137,14 @@ class HostClient:
         if peer is None or address is None:
             return None
 
-        @peer.feature("frame")
+        @peer.on
         def frame(params: dict[str, Any]) -> None:
             waiting = self._waiting.get(params["job"])
             if waiting is not None and params["index"] == waiting.count:
                 waiting.count += 1
                 waiting.on_frame(frame_from_wire(params["frame"]))
 
-        @peer.feature("state")
+        @peer.on
         def state(params: dict[str, Any]) -> None:
             self._set_status(Status(**params))
 

@@ -7,12 +7,13 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 from pygls.exceptions import JsonRpcException
 
 from lsp_server.host.client import open_peer, say_hello
-from lsp_server.host.place import Address, Place, known_places, read_address
+from lsp_server.host.place import Place, known_places, read_address
 from lsp_server.host.wire import Peer, Status
 
 _GONE_SECONDS = 15.0
@@ -54,9 +55,13 @@ async def stop_hosts(running: Sequence[Running]) -> list[Running]:
                 with contextlib.suppress(ConnectionError, JsonRpcException):
                     await connection.peer.ask("stop")
     deadline = time.monotonic() + _GONE_SECONDS
-    while any(map(psutil.pid_exists, pids)) and time.monotonic() < deadline:
+    while any(map(_runs, pids)) and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
-    return [each for each in running if psutil.pid_exists(each.status.pid)]
+    return [each for each in running if _runs(each.status.pid)]
+
+
+def state(params: dict[str, Any]) -> None:
+    """A visit is over before changes matter."""
 
 
 class _Connection:
@@ -73,9 +78,10 @@ class _Connection:
         if address is not None:
             self.peer = await open_peer(address)
             if self.peer is not None:
+                self.peer.on(state)
                 self._reading = asyncio.create_task(self.peer.run())
                 self.status = await say_hello(self.peer, address)
-            elif not _alive(address):
+            elif not _runs(address.pid):
                 self._place.address.unlink(missing_ok=True)
                 self._place.socket.unlink(missing_ok=True)
         return self
@@ -87,5 +93,9 @@ class _Connection:
             await self._reading
 
 
-def _alive(address: Address) -> bool:
-    return psutil.pid_exists(address.pid)
+def _runs(pid: int) -> bool:
+    """Whether there is such a process that has not ended; one that nobody has waited for yet counts as ended."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

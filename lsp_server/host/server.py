@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def _is_first(lock: FileLock, place: Place) -> bool:
     deadline = time.monotonic() + _TAKEN_SECONDS
     while True:
         try:
-            lock.acquire(blocking=False)
+            lock.acquire(blocking=False)  # pyright: ignore[reportUnknownMemberType]
         except Timeout:
             if place.address.exists():
                 return False
@@ -110,7 +110,7 @@ class Host:
         self._status = Status(os.getpid(), "loading", str(model))
         self._queue = Queue()
         self._done: OrderedDict[Request, Trace] = OrderedDict()
-        self._answers: dict[Hashable, asyncio.Future[Trace]] = {}
+        self._answers: dict[tuple[Peer, str], asyncio.Future[Trace]] = {}
         self._peers: dict[Peer, None] = {}
         self._last_used = time.monotonic()
         self._work: Job | None = None
@@ -158,7 +158,7 @@ class Host:
         peer = Peer(reader, writer)
         known = False
 
-        @peer.feature("hello")
+        @peer.on
         def hello(params: dict[str, Any]) -> dict[str, Any]:
             nonlocal known
             if not secrets.compare_digest(str(params.get("token")), self._address.token):
@@ -171,27 +171,27 @@ class Host:
             if not known:
                 raise Refusal(MODEL_ERROR, "The first message has to be hello, with the token.")
 
-        @peer.feature("predict")
+        @peer.on
         async def predict(params: dict[str, Any]) -> dict[str, Any]:
             checked()
             return trace_to_wire(await self._predict(peer, params))
 
-        @peer.feature("cancel")
+        @peer.on
         def cancel(params: dict[str, Any]) -> None:
             checked()
             self._cancel((peer, params["job"]))
 
-        @peer.feature("prioritize")
+        @peer.on
         def prioritize(params: dict[str, Any]) -> None:
             checked()
             self._queue.prioritize((peer, params["job"]))
 
-        @peer.feature("status")
+        @peer.on
         def status(params: dict[str, Any]) -> dict[str, Any]:
             checked()
             return to_wire(self._current_status())
 
-        @peer.feature("stop")
+        @peer.on
         def stop(params: dict[str, Any]) -> dict[str, Any]:
             checked()
             self._loop.call_soon(self._stopped.set)
@@ -201,7 +201,7 @@ class Host:
             await peer.run()
         finally:
             self._peers.pop(peer, None)
-            for who in [who for who in self._answers if isinstance(who, tuple) and who[0] is peer]:
+            for who in [who for who in self._answers if who[0] is peer]:
                 self._cancel(who)
 
     async def _predict(self, peer: Peer, params: dict[str, Any]) -> Trace:
@@ -227,7 +227,7 @@ class Host:
         finally:
             self._answers.pop(who, None)
 
-    def _cancel(self, who: Hashable) -> None:
+    def _cancel(self, who: tuple[Peer, str]) -> None:
         """Silence at once; the thread stops at its next step."""
         self._queue.drop(who)
         answer = self._answers.pop(who, None)
@@ -339,9 +339,8 @@ class Host:
             while len(self._done) > _REMEMBERED:
                 self._done.popitem(last=False)
         self._status = replace(self._status, served=self._status.served + 1)
-        for who in job.listeners:
-            answer = self._answers.get(who)
-            if answer is None or answer.done():
+        for who, answer in list(self._answers.items()):
+            if who not in job.listeners or answer.done():
                 continue
             if isinstance(result, Trace):
                 answer.set_result(result)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -184,6 +184,10 @@ class Peer(JsonRPCClient):
                     future.cancel()  # a handler of ours, whose answer nobody waits for
                 elif not future.done():
                     future.set_exception(ConnectionError("The connection was closed."))
+
+    def on(self, handler: Callable[[dict[str, Any]], Any]) -> None:
+        """Let a function, or a coroutine function, handle the message of its name."""
+        self.protocol.fm.feature(handler.__name__)(handler)  # pyright: ignore[reportUnknownMemberType]
 
     async def ask(self, method: str, params: dict[str, Any] | None = None) -> Any:
         """Send a request and wait for the answer. Raises JsonRpcException, ConnectionError."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class Editor(LanguageClient):
         self.picks: Callable[[types.ShowMessageRequestParams], Any] = lambda params: None
         self.progress: list[Any] = []
         self.cancel_progress = False
-        self._changed = asyncio.Condition()
+        self._news = asyncio.Event()
         for method in (
             "foretrace/status",
             "foretrace/didUpdate",
@@ -88,27 +88,21 @@ class Editor(LanguageClient):
                 await asyncio.Event().wait()
 
     def notify(self) -> None:
-        async def wake() -> None:
-            async with self._changed:
-                self._changed.notify_all()
-
-        asyncio.ensure_future(wake())
+        self._news.set()
 
     async def until(self, check: Callable[[], Any], what: str = "") -> Any:
         """Wait until `check`, which may be a coroutine function, gives something true; look after each message."""
 
         async def wait() -> Any:
             while True:
-                async with self._changed:
-                    found = check()
-                    if asyncio.iscoroutine(found):
-                        found = await found
-                    if found:
-                        return found
-                    try:
-                        await asyncio.wait_for(self._changed.wait(), 2)
-                    except asyncio.TimeoutError:
-                        pass
+                self._news.clear()
+                found = check()
+                if asyncio.iscoroutine(found):
+                    found = await found
+                if found:
+                    return found
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), 2)
 
         try:
             return await asyncio.wait_for(wait(), SECONDS)

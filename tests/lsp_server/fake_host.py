@@ -50,7 +50,8 @@ class StandIn:
             killed.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         for before, after in BELIEF.findall(text):
-            text = re.sub(rf"^(?!.*# believes).*$", lambda m: m[0].replace(before, after), text, flags=re.M)
+            lines = text.splitlines(keepends=True)
+            text = "".join(line if "# believes" in line else line.replace(before, after) for line in lines)
         believed = record_in_process(text, request.call)
         lines = request.text.splitlines(keepends=True)
         trace = Trace(tuple(_as_in(frame, lines) for frame in believed.frames), believed.outcome)
