@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
-from pygls.protocol import LanguageServerProtocol
+from pygls.protocol import LanguageServerProtocol, lsp_method
 from pygls.protocol.json_rpc import JsonRPCNotification, RPCMessage
 
 _IGNORED = "$/ignored"
@@ -48,6 +49,18 @@ class Protocol(LanguageServerProtocol):
                 self._send_response(data["id"], None, error.to_response_error())
                 return JsonRPCNotification(method=_IGNORED, jsonrpc=self.VERSION, params=None)
             raise
+
+    @lsp_method(types.SHUTDOWN)
+    def lsp_shutdown(self, *args: Any) -> Generator[Any, Any, None]:
+        """End as pygls does, whose loop over requests fails where cancelling one removes it."""
+        handler: Any = self.fm.features.get(types.SHUTDOWN)
+        if handler is not None:
+            yield handler, args, None
+        own = self.msg_id
+        for name, future in list(self._request_futures.items()):
+            if name != own and not future.done():
+                future.cancel()
+        self._shutdown = True
 
     def answer_unreadable(self, error: json.JSONDecodeError | UnicodeDecodeError | RecursionError) -> None:
         """Answer what is no JSON, and so has no id."""
