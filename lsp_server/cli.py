@@ -10,6 +10,8 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from pygls.exceptions import JsonRpcException, JsonRpcInternalError
+
 from lsp_server.features import (
     actions,
     commands,
@@ -51,6 +53,7 @@ def create_server(find_model: FindModel, version: str, host_command: Sequence[st
 def serve(server: ForetraceServer, address: tuple[str, int] | None = None) -> int:
     """Serve one client until it leaves; over standard input and output unless an address is given."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("pygls.protocol.json_rpc").addFilter(_is_unexpected)
     warnings.simplefilter("ignore")  # of the user's code, when it is compiled to be looked at
     sys.setswitchinterval(_SWITCH_SECONDS)
     signal.signal(signal.SIGTERM, _leave)
@@ -63,6 +66,12 @@ def serve(server: ForetraceServer, address: tuple[str, int] | None = None) -> in
         server.start_io(sys.stdin.buffer, output)
     asyncio.run(server.close())
     return 0 if server.protocol.was_shut_down else 1
+
+
+def _is_unexpected(record: logging.LogRecord) -> bool:
+    """Whether a log record is more than an error that a request was answered with on purpose."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, JsonRpcException) or isinstance(error, JsonRpcInternalError)
 
 
 def _leave(number: int, _frame: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Generator
 from typing import Any
@@ -18,6 +19,12 @@ class Protocol(LanguageServerProtocol):
     """Answers requests that come too early, too late or malformed with errors; pygls leaves some of them unanswered."""
 
     _was_initialized = False
+
+    def __init__(self, server: Any, converter: Any) -> None:
+        """As pygls makes it."""
+        super().__init__(server, converter)
+        self.commands: dict[Any, asyncio.Future[Any]] = {}
+        """What executes commands, by the ids of the requests; pygls does not cancel it with them."""
 
     def handle_message(self, message: RPCMessage) -> None:
         """Handle a message if its time is right."""
@@ -49,6 +56,13 @@ class Protocol(LanguageServerProtocol):
                 self._send_response(data["id"], None, error.to_response_error())
                 return JsonRPCNotification(method=_IGNORED, jsonrpc=self.VERSION, params=None)
             raise
+
+    def _handle_cancel_notification(self, msg_id: Any) -> None:
+        command = self.commands.get(msg_id)
+        if command is not None:
+            command.cancel()
+        elif msg_id in self._request_futures:
+            super()._handle_cancel_notification(msg_id)
 
     @lsp_method(types.SHUTDOWN)
     def lsp_shutdown(self, *args: Any) -> Generator[Any, Any, None]:

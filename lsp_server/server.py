@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from lsprotocol import types
 from pygls.capabilities import get_capability
+from pygls.exceptions import JsonRpcRequestCancelled
 from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 from pygls.workspace import PositionCodec
@@ -277,7 +278,14 @@ class ForetraceServer(LanguageServer):
         task = asyncio.ensure_future(work)
         if self.can("window.work_done_progress"):
             self.work.start(self._report(title, task))
-        return await task
+        self.protocol.commands[self.protocol.msg_id] = task
+        try:
+            return await task
+        except asyncio.CancelledError:
+            # As an error like any other: pygls would leave the request unanswered.
+            raise JsonRpcRequestCancelled(f"{title} was cancelled.") from None
+        finally:
+            self.protocol.commands.pop(self.protocol.msg_id, None)
 
     async def _report(self, title: str, task: asyncio.Future[Any]) -> None:
         token = f"foretrace-{id(task)}-{time.monotonic_ns()}"

@@ -77,6 +77,7 @@ def register(server: ForetraceServer) -> None:
         wanted = _object(arguments).get("turn")
         if wanted is not None and (isinstance(wanted, bool) or not isinstance(wanted, int)):
             raise _Failed("The turn has to be a number from 0, or null for all.")
+
         def show(before: int | None, turns: int) -> int | None:
             return wanted
 
