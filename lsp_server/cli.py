@@ -56,7 +56,7 @@ def serve(server: ForetraceServer, address: tuple[str, int] | None = None) -> in
     logging.getLogger("pygls.protocol.json_rpc").addFilter(_is_unexpected)
     warnings.simplefilter("ignore")  # of the user's code, when it is compiled to be looked at
     sys.setswitchinterval(_SWITCH_SECONDS)
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, lambda number, frame: server.leave(128 + number))
     if address is not None:
         server.start_tcp(*address)
     else:
@@ -72,7 +72,3 @@ def _is_unexpected(record: logging.LogRecord) -> bool:
     """Whether a log record is more than an error that a request was answered with on purpose."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, JsonRpcException) or isinstance(error, JsonRpcInternalError)
-
-
-def _leave(number: int, _frame: object) -> None:
-    raise SystemExit(128 + number)

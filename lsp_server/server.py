@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
@@ -313,6 +314,24 @@ class ForetraceServer(LanguageServer):
     def forget_interpreters(self) -> None:
         """An environment has changed: ask its Python again for its version."""
         Interpreter.at.__func__.cache_clear()  # pyright: ignore
+
+    def leave(self, code: int) -> None:
+        """End the process from a signal's handler. The thread that reads standard input cannot be ended otherwise."""
+
+        async def end() -> None:
+            try:
+                await self.close()
+            finally:
+                os._exit(code)
+
+        def begin() -> None:
+            self._leaving = asyncio.ensure_future(end())
+
+        try:
+            # Threadsafe, since the loop may sleep: it has to be woken.
+            asyncio.get_running_loop().call_soon_threadsafe(begin)
+        except RuntimeError:  # before the loop runs, or behind it
+            os._exit(code)
 
     async def close(self) -> None:
         """End what is under way and hang up."""

@@ -140,7 +140,8 @@ class Work:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._runs.shutdown(wait=False, cancel_futures=True)
+        # Their threads end the debuggees first.
+        await asyncio.to_thread(self._runs.shutdown, wait=True, cancel_futures=True)
 
     def start(self, work: Any) -> asyncio.Task[Any]:
         """Run a coroutine and keep it until it is done."""

@@ -30,6 +30,7 @@ class Editor(LanguageClient):
         self.progress: list[Any] = []
         self.cancel_progress = False
         self._news = asyncio.Event()
+        self.leaving = asyncio.Event()
         for method in (
             "foretrace/status",
             "foretrace/didUpdate",
@@ -46,7 +47,7 @@ class Editor(LanguageClient):
         @self.feature(types.WORKSPACE_CONFIGURATION)
         async def configuration(params: types.ConfigurationParams) -> list[Any]:
             if self.settings is None:
-                await asyncio.Event().wait()
+                await self.leaving.wait()
             return [self.settings for _ in params.items]
 
         for method in (
@@ -85,7 +86,7 @@ class Editor(LanguageClient):
             self.told.setdefault(method, []).append(params)
             self.notify()
             if not self.answers_refresh:
-                await asyncio.Event().wait()
+                await self.leaving.wait()
 
     def notify(self) -> None:
         self._news.set()
@@ -236,6 +237,7 @@ async def editor(
     try:
         yield client
     finally:
+        client.leaving.set()
         if client._server is not None and client._server.returncode is None:
             try:
                 await asyncio.wait_for(client.shutdown_async(None), SECONDS)
