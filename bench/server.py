@@ -219,7 +219,8 @@ async def first_hint(model: Path, folder: Path, settings: dict[str, Any]) -> flo
         await client.until(shown)
         end = time.perf_counter()
         start = await asyncio.wait_for(framed, SECONDS)
-        await twin
+        twin.cancel()
+        await asyncio.wait([twin])
     await host.close()
     return max(0.0, end - start) * 1000
 
@@ -235,11 +236,12 @@ async def latencies(folder: Path, settings: dict[str, Any], seconds: float) -> t
         prediction = asyncio.create_task(client.command("predict", uri, "count"))
 
         async def begun() -> bool:
-            return len(await client.hints(uri)) > 2
+            return await client.hover(uri, 4) is not None
 
         await client.until(begun)
         # The first check predicts `short`, too, so it waits for the model; the run itself comes first.
-        checks = asyncio.create_task(_repeat(lambda: client.command("check", uri, "short")))
+        busy = True
+        checks = asyncio.create_task(_repeat(lambda: busy, lambda: client.command("check", uri, "short")))
         taken: dict[str, list[float]] = {"hover": [], "hint": [], "lens": []}
         asks: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
             "hover": lambda: client.hover(uri, 4),
@@ -256,15 +258,16 @@ async def latencies(folder: Path, settings: dict[str, Any], seconds: float) -> t
                 assert answer, f"there is no {name}"
                 await asyncio.sleep(0.02)
             memory = max(memory, client.server.memory_info().rss)
-        checks.cancel()
-        prediction.cancel()
+        busy = False
         await client.command("cancel", uri, "count")
         await client.command("cancel", uri, "short")
+        await asyncio.wait([prediction, checks])
+        prediction.exception()
     return {name: statistics.quantiles(each, n=100)[98] for name, each in taken.items()}, memory / 1e6
 
 
-async def _repeat(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-    while True:
+async def _repeat(goes_on: Callable[[], bool], work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    while goes_on():
         with contextlib.suppress(Exception):
             await work()
         await asyncio.sleep(0.05)
@@ -276,14 +279,12 @@ async def typing(folder: Path, settings: dict[str, Any], seconds: float) -> tupl
     path = folder / "large.py"
     path.write_text(text)
     uri = path.as_uri()
-    async with session(settings) as client:
+    async with session({**settings, "functions": 1}) as client:
         client.show(uri, text)
 
         async def shown() -> bool:
-            function = await client.function(uri, "add_0")
-            return function is not None and bool(function.status) and not function.predicting
+            return bool(await client.hints(uri))
 
-        await client.hints(uri)
         await client.until(shown)
         lines = text.splitlines()
         version, stale, seen = 1, 0, 0

@@ -10,14 +10,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import psutil
 import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from tests.lsp_server.editor import ROOT, SECONDS, WHOLE, editor, server_command
+from tests.lsp_server.editor import CAPABILITIES, ROOT, SECONDS, WHOLE, Editor, editor, server_command
 from tests.lsp_server.test_features import TOTAL, predicted, run, write
 
 SLOW = "# slow\n" + TOTAL
@@ -433,26 +432,15 @@ def test_the_end_of_input_ends_the_server(runtime, model):
 
 
 def test_over_a_port(runtime, model):
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(runtime)}
-    command = [sys.executable, "-m", "foretrace", "lsp", "--tcp", f"127.0.0.1:{port}"]
-    process = subprocess.Popen(command, env=environment)
+    command = [sys.executable, "-m", "foretrace", "lsp", "--tcp", "127.0.0.1:0"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    said = process.stderr.readline().decode()
+    port = int(said.rpartition(":")[2])
 
     async def work():
-        from tests.lsp_server.editor import CAPABILITIES, Editor
-
         client = Editor()
-        deadline = time.monotonic() + SECONDS
-        while True:
-            try:
-                await client.start_tcp("127.0.0.1", port)
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < deadline
-                await asyncio.sleep(0.05)
+        await client.start_tcp("127.0.0.1", port)
         await client.ask(client.initialize_async(types.InitializeParams(CAPABILITIES)))
         client.initialized(types.InitializedParams())
         assert await client.hints("file:///a.py", WHOLE) == []
@@ -466,3 +454,4 @@ def test_over_a_port(runtime, model):
     finally:
         process.kill()
         process.wait()
+        process.stderr.close()
