@@ -91,23 +91,31 @@ class Client(LanguageClient):
         self.news = asyncio.Event()
         self.settings: dict[str, Any] = {}
 
-        @self.feature("foretrace/status")
         def status(params: Any) -> None:
             self.state = params.state
             self.news.set()
 
-        @self.feature("foretrace/didUpdate")
         def updated(params: Any) -> None:
             self.news.set()
 
-        @self.feature(types.WORKSPACE_CONFIGURATION)
         def configuration(params: types.ConfigurationParams) -> list[Any]:
             return [self.settings for _ in params.items]
 
-        for method in (types.WORKSPACE_INLAY_HINT_REFRESH, types.WORKSPACE_CODE_LENS_REFRESH):
-            self.feature(method)(lambda params=None: None)
-        for method in (types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS, types.WINDOW_LOG_MESSAGE, types.WINDOW_SHOW_MESSAGE):
-            self.feature(method)(lambda params: None)
+        def ignored(params: Any = None) -> None:
+            return None
+
+        handlers: dict[str, Callable[..., Any]] = {
+            "foretrace/status": status,
+            "foretrace/didUpdate": updated,
+            types.WORKSPACE_CONFIGURATION: configuration,
+            types.WORKSPACE_INLAY_HINT_REFRESH: ignored,
+            types.WORKSPACE_CODE_LENS_REFRESH: ignored,
+            types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS: ignored,
+            types.WINDOW_LOG_MESSAGE: ignored,
+            types.WINDOW_SHOW_MESSAGE: ignored,
+        }
+        for method, handler in handlers.items():
+            self.feature(method)(handler)  # pyright: ignore[reportUnknownMemberType]
 
     async def until(self, check: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
         """Wait until something is so; looks after each message that tells of news."""
@@ -168,7 +176,8 @@ async def session(settings: dict[str, Any]) -> AsyncGenerator[Client]:
     """A client with a running server."""
     client = Client()
     client.settings = settings
-    await client.start_io(sys.executable, "-m", "foretrace", "lsp", limit=1 << 26)
+    server = [sys.executable, "-m", "foretrace", "lsp"]
+    await client.start_io(*server, limit=1 << 26)  # pyright: ignore[reportUnknownMemberType]
     capabilities = types.ClientCapabilities(
         workspace=types.WorkspaceClientCapabilities(
             configuration=True,

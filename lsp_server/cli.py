@@ -78,7 +78,11 @@ async def _over_pipes(server: ForetraceServer) -> None:
 
 async def _over_port(server: ForetraceServer, host: str, port: int) -> None:
     connected: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
-    listening = await asyncio.start_server(lambda *streams: connected.put_nowait(streams), host, port)
+
+    def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.put_nowait((reader, writer))
+
+    listening = await asyncio.start_server(connect, host, port)
     print(f"foretrace: listening on {host}:{listening.sockets[0].getsockname()[1]}", file=sys.stderr, flush=True)
     reader, writer = await connected.get()
     listening.close()  # a server is for one client
