@@ -174,7 +174,10 @@ def test_long_values_are_shortened_for_display_only():
 def test_unreached_lines():
     assert view().unreached == (range(7, 8),)
     assert view(call="count(20)").unreached == ()
-    source = "def f(x):\n    '''Doc.'''\n    global y\n    z: int\n    if x:\n        return (\n            1\n        )\n    return 2\n"
+    source = (
+        "def f(x):\n    'Doc.'\n    global y\n    z: int\n    if x:\n"
+        "        return (\n            1\n        )\n    return 2\n"
+    )
     assert view(source, "f(1)").unreached == (range(9, 10),)
     assert view(source, "f(0)").unreached == (range(6, 9),)
 
@@ -190,7 +193,7 @@ def test_findings():
     parted = finding(view(believed=COUNT.replace("total = 0", "total = 1")))
     assert (parted.code, parted.line) == ("divergence", 2)
     assert "`total` was expected to be 1, but it is 0" in parted.text
-    assert [story.line for story in parted.more][0] == 5
+    assert parted.more[0].line == 5
 
 
 def test_tables_hold_any_text():
