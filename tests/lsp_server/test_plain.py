@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
+from lsprotocol import types
+from pygls.workspace import PositionCodec, TextDocument
 
 from debugger.actual.record import record_in_process
 from debugger.judge import judge
@@ -14,7 +17,7 @@ from lsp_server.analysis import basis_of, moved, without_magics
 from lsp_server.documents import Document, Edit, difference
 from lsp_server.interpreter import choose_interpreter
 from lsp_server.options import Check, Options, When, camel_case, read_options
-from lsp_server.positions import split_lines
+from lsp_server.positions import Text, split_lines
 from lsp_server.values import Look, View, finding, label, table
 
 COUNT = """\
@@ -87,6 +90,41 @@ def test_lines_are_those_of_the_protocol():
     assert split_lines("a\r\nb\rc\nd") == ["a\r\n", "b\r", "c\n", "d"]
     assert split_lines("a\x0cb\u2028c\x85\n") == ["a\x0cb\u2028c\x85\n"]
     assert split_lines("") == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
+def test_incremental_changes_give_the_text_that_the_editor_has(encoding):
+    """Against the definition: a range is cut out of the whole text, columns counted in encoded units."""
+    chance = random.Random(7)
+    size = {"utf-8": 1, "utf-16": 2, "utf-32": 4}[encoding]
+    pieces = ["a", "🙂", "é", "\n", "\r\n", "\r", "\x0c", "\u2028", "", "xy", "\n\n"]
+
+    def random_text(most: int) -> str:
+        return "".join(chance.choice(pieces) for _ in range(chance.randrange(most)))
+
+    for _ in range(300):
+        text = random_text(12)
+        codec = PositionCodec(encoding)
+        document = Text.of(TextDocument("file:///a.py", text, 1, position_codec=codec))
+        for _ in range(5):
+            places = []
+            for _ in range(2):
+                lines = split_lines(text) or [""]
+                if lines[-1].endswith(("\n", "\r")):
+                    lines.append("")
+                line = chance.randrange(len(lines))
+                body = lines[line].rstrip("\r\n")
+                index = chance.randrange(len(body) + 1)
+                units = len(body[:index].encode(f"{encoding}-le" if size > 1 else encoding)) // size
+                over = chance.choice([0, 0, 0, 1000]) if index == len(body) else 0
+                offset = sum(map(len, lines[:line])) + index
+                places.append((offset, types.Position(line, units + over)))
+            (start, first), (end, last) = sorted(places, key=lambda place: place[0])
+            new = random_text(4)
+            document.apply_change(types.TextDocumentContentChangePartial(types.Range(first, last), new))
+            text = text[:start] + new + text[end:]
+            assert document.source == text
+            assert list(document.lines) == split_lines(text)
 
 
 def test_the_difference_of_two_texts():
