@@ -229,6 +229,8 @@ class Document:
 
 
 def _apply(edit: Edit, function: Function) -> None:
+    if function.last < edit.start or (edit.delta == 0 and edit.end <= function.first):
+        return  # most functions, with most edits
     if edit.touches(function.first, function.last):
         function.stale = True
         function.problem = ""
