@@ -153,6 +153,8 @@ class Document:
         """Of the protocol; grows with every change."""
         self.parts: list[Part] = []
         self.lines: list[str] = []
+        self.saved = 0
+        """The version that was opened or saved last."""
         self.functions: dict[str, Function] = {}
         """By qualified name, in file order."""
         self.analysed: int | None = None

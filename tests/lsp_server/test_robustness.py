@@ -101,6 +101,64 @@ def test_a_change_elsewhere_that_matters(runtime, model, tmp_path):
     run(work())
 
 
+def test_a_call_that_is_written_down_is_taken(runtime, model, tmp_path):
+    text = "def f(x):\n    return x\n\n\n# foretrace: g(1)\ndef g(x):\n    return x\n"
+    uri = write(tmp_path, text, "f.py")
+
+    async def work():
+        async with editor(model, runtime, settings={"idleDelay": 50}) as client:
+            client.open(uri, text)
+            await predicted(client, uri, "g")
+            client.edit(uri, 2, (0, 0), (0, 0), "# foretrace: f(7)\n")
+            client.edit(uri, 3, (5, 15), (5, 16), "2")
+            await predicted(client, uri, "f", "g")
+
+            async def shown():
+                labels = await client.labels(uri)
+                return labels.get(2) == "returns 7" and labels.get(7) == "returns 2"
+
+            await client.until(shown)
+
+    run(work())
+
+
+def test_another_model_predicts_anew(runtime, model, tmp_path):
+    other = model.with_name("other.gguf")
+    other.write_text("another stand-in")
+    uri = write(tmp_path, TOTAL)
+
+    async def work():
+        async with editor(model, runtime) as client:
+            client.open(uri, TOTAL)
+            await predicted(client, uri, "total")
+            client.settings = {"model": str(other)}
+            client.workspace_did_change_configuration(types.DidChangeConfigurationParams(None))
+            await client.until(lambda: other.with_suffix(".asked").exists())
+            await predicted(client, uri, "total")
+            assert (await client.request("status")).model.path == str(other)
+
+    run(work())
+
+
+def test_a_prediction_that_is_overtaken_says_so(runtime, model, tmp_path):
+    text = "# endless\n" + TOTAL
+    uri = write(tmp_path, text)
+
+    async def work():
+        async with editor(model, runtime, settings={"predict": "manual", "maxFrames": 100_000}) as client:
+            client.open(uri, text)
+            first = asyncio.create_task(client.run("predict", uri=uri, function="total"))
+            await client.until(lambda: client.labels(uri))
+            second = asyncio.create_task(client.run("predict", uri=uri, function="total", call="total([1])"))
+            with pytest.raises(JsonRpcException, match="was given up"):
+                await first
+            client.edit(uri, 2, (7, 0), (7, 0), " ")
+            with pytest.raises(JsonRpcException, match="was given up"):
+                await second
+
+    run(work())
+
+
 def test_closing_midway(runtime, model, tmp_path):
     text = "# endless\n" + TOTAL
     uri = write(tmp_path, text)
