@@ -14,6 +14,7 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 
 from debugger.pieces import Definition, first_line_of, is_main_block
 from debugger.target import SourceFile, Target, TargetError
@@ -51,19 +52,32 @@ class Call:
 
 def find_calls(target: Target) -> list[Call]:
     """All example calls of a target, best first, each once. Raises TargetError for a comment that does not parse."""
-    tree = target.file.parse()
-    usages = Usages(target, tree)
-    found = [
-        *_in_comments(target, usages),
-        *_in_doctests(target, tree, usages),
-        *_in_tests(target, usages),
-        *_in_module(tree, usages),
-        *_by_defaults(target, tree, usages),
-    ]
     first: dict[str, Call] = {}
-    for call in found:
+    for call in _each_call(target):
         first.setdefault(call.expression, call)
     return list(first.values())
+
+
+def best_call(target: Target) -> Call | None:
+    """The first of `find_calls`; where comments or doctests have one, no test is read. Raises TargetError."""
+    return next(_each_call(target), None)
+
+
+def noted_call(target: Target) -> Call | None:
+    """The best call that the target's own file notes in a comment or doctest. Raises TargetError."""
+    tree = target.file.parse()
+    usages = Usages(target, tree)
+    return next(chain(_in_comments(target, usages), _in_doctests(target, tree, usages)), None)
+
+
+def _each_call(target: Target) -> Iterator[Call]:
+    tree = target.file.parse()
+    usages = Usages(target, tree)
+    yield from _in_comments(target, usages)
+    yield from _in_doctests(target, tree, usages)
+    yield from _in_tests(target, usages)
+    yield from _in_module(tree, usages)
+    yield from _by_defaults(target, tree, usages)
 
 
 def parse_call(text: str) -> str:
