@@ -14,6 +14,7 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from itertools import chain
 
 from debugger.pieces import Definition, first_line_of, is_main_block
@@ -108,19 +109,28 @@ def _is_statement(text: str) -> bool:
 def _in_comments(target: Target, usages: Usages) -> Iterator[Call]:
     node = target.node()
     own_lines = range(_first_comment_above(target.file, first_line_of(node)), target.last_line + 1)
-    for token in tokenize.generate_tokens(io.StringIO(target.file.text).readline):
+    for line, expression in _comments(target.file):
+        if isinstance(expression, TargetError):
+            if _belongs_to_another(target, line):
+                continue
+            raise TargetError(f"{target.file.path}, line {line}: {expression}")
+        if line in own_lines or any(usages.is_call(each) for each in ast.walk(expression)):
+            yield Call(ast.unparse(expression), Origin.COMMENT, line)
+
+
+@lru_cache(maxsize=2)
+def _comments(file: SourceFile) -> tuple[tuple[int, ast.expr | TargetError], ...]:
+    """The lines of a file's `# foretrace:` comments, and the call of each or why it is none."""
+    found: list[tuple[int, ast.expr | TargetError]] = []
+    for token in tokenize.generate_tokens(io.StringIO(file.text).readline):
         match = _COMMENT.match(token.string) if token.type == tokenize.COMMENT else None
         if match is None:
             continue
-        line = token.start[0]
         try:
-            expression = ast.parse(parse_call(match["call"]), mode="eval").body
+            found.append((token.start[0], ast.parse(parse_call(match["call"]), mode="eval").body))
         except TargetError as problem:
-            if _belongs_to_another(target, line):
-                continue
-            raise TargetError(f"{target.file.path}, line {line}: {problem}") from None
-        if line in own_lines or any(usages.is_call(each) for each in ast.walk(expression)):
-            yield Call(ast.unparse(expression), Origin.COMMENT, line)
+            found.append((token.start[0], problem))
+    return tuple(found)
 
 
 def _belongs_to_another(target: Target, line: int) -> bool:
