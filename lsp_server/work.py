@@ -85,7 +85,6 @@ class Work:
     def open(self, document: Document) -> None:
         """A document with its first text."""
         self.documents[document.uri] = document
-        document.cursor = None
         document.saved = document.version
         self._analyse_in(document, 0, predict=self._options_for(document).predict is not When.MANUAL)
 
@@ -156,8 +155,14 @@ class Work:
         """Run a coroutine and keep it until it is done."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._forget)
         return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("unexpected", exc_info=error)
 
     # Analyses.
 
