@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import io
 import os
 import re
@@ -66,17 +67,12 @@ class SourceFile:
         return cls(Path(path), text, tuple(_split(text)))
 
     def parse(self) -> ast.Module:
-        """The syntax tree. Raises TargetError where the file does not compile."""
-        try:
-            tree = ast.parse(self.text, str(self.path))
-            compile(tree, str(self.path), "exec", dont_inherit=True)
-        except SyntaxError as error:
-            raise TargetError(f"{self.path}, line {error.lineno or 1}: syntax error: {error.msg}.") from None
-        except (RecursionError, MemoryError):
-            raise TargetError(f"{self.path} is nested too deeply for Python to compile it.") from None
-        except ValueError as error:
-            raise TargetError(f"{self.path} cannot be compiled: {error}.") from None
-        return tree
+        """The syntax tree, which is shared: nobody may change it. Raises TargetError where it does not compile."""
+        return _parse(self)
+
+    def pieces(self) -> tuple[Piece, ...]:
+        """The module's pieces, shared like the tree. Raises TargetError."""
+        return _pieces(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +109,25 @@ class Context:
     """For each line of `source` the number, from 1, of the same line in the file."""
 
 
+@functools.lru_cache(maxsize=2)
+def _parse(file: SourceFile) -> ast.Module:
+    try:
+        tree = ast.parse(file.text, str(file.path))
+        compile(tree, str(file.path), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise TargetError(f"{file.path}, line {error.lineno or 1}: syntax error: {error.msg}.") from None
+    except (RecursionError, MemoryError):
+        raise TargetError(f"{file.path} is nested too deeply for Python to compile it.") from None
+    except ValueError as error:
+        raise TargetError(f"{file.path} cannot be compiled: {error}.") from None
+    return tree
+
+
+@functools.lru_cache(maxsize=2)
+def _pieces(file: SourceFile) -> tuple[Piece, ...]:
+    return pieces_of(file.parse(), str(file.path))
+
+
 def find_targets(spec: str, on_problem: Callable[[TargetError], None] | None = None) -> list[Target]:
     """The functions that `file.py`, `file.py::name`, `file.py::Class`, `file.py:LINE` or a folder stands for.
 
@@ -142,8 +157,7 @@ def build_context(target: Target, call: str, budget: int, count_tokens: Callable
     it fits: docstrings of others, methods of the target's class that it cannot reach, then definitions, those furthest
     from the target first and imports last. Raises TargetError where the target alone is too long.
     """
-    tree = target.file.parse()
-    pieces = pieces_of(tree, str(target.file.path))
+    pieces = target.file.pieces()
     own = next(piece for piece in pieces if piece.first_line <= target.first_line <= piece.last_line)
     expression = ast.parse(call, mode="eval")
     names = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
@@ -219,8 +233,11 @@ def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
         yield handler.body
 
 
-def _targets(file: SourceFile) -> list[Target]:
-    """All targets of a file; of several with one name, the last, which is the one that the name means."""
+def targets_in(file: SourceFile) -> list[Target]:
+    """All targets of a file; of several with one name, the last, which is the one that the name means.
+
+    Raises TargetError where the file does not compile.
+    """
     found = {
         name: Target(file, name, node.lineno, node.end_lineno or node.lineno) for name, node in _functions(file.parse())
     }
@@ -228,7 +245,7 @@ def _targets(file: SourceFile) -> list[Target]:
 
 
 def _in_file(path: Path) -> list[Target]:
-    found = _targets(SourceFile.read(path))
+    found = targets_in(SourceFile.read(path))
     if not found:
         raise TargetError(f"{path} defines no function.")
     return found
@@ -242,7 +259,7 @@ def _in_folder(folder: Path, on_problem: Callable[[TargetError], None]) -> list[
     problems: list[TargetError] = []
     for path in paths:
         try:
-            found += _targets(SourceFile.read(path))
+            found += targets_in(SourceFile.read(path))
         except TargetError as problem:
             problems.append(problem)
     if not found:
@@ -263,7 +280,7 @@ def _python_files(folder: Path) -> Iterator[Path]:
 
 
 def _named(file: SourceFile, qualname: str) -> list[Target]:
-    found = _targets(file)
+    found = targets_in(file)
     matches = [target for target in found if target.qualname == qualname]
     matches = matches or [target for target in found if target.qualname.startswith(qualname + ".")]
     if matches:
@@ -291,7 +308,7 @@ def _at_line(file: SourceFile, line: int) -> Target:
     ]
     if found:
         return found[-1]
-    others = _targets(file)
+    others = targets_in(file)
     if not others:
         raise TargetError(f"Line {line} of {file.path} is outside any function; the file defines none.")
     near = min(others, key=lambda target: max(target.first_line - line, line - target.last_line))

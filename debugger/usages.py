@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import CodeType
 
-from debugger.pieces import Definition, is_main_block, pieces_of
+from debugger.pieces import Definition, is_main_block
 from debugger.target import SourceFile, Target, TargetError
 
 _Values = Mapping[str, "ast.expr | None"]
@@ -39,7 +39,7 @@ class Usages:
         self._qualname = target.qualname
         self._node = target.node()
         self.decorators = {dotted(decorator) for decorator in self._node.decorator_list}
-        pieces = pieces_of(tree, str(target.file.path))
+        pieces = target.file.pieces()
         self.module_names = frozenset(name for piece in pieces if not piece.is_main for name in piece.binds)
 
     @property
@@ -100,8 +100,8 @@ class Usages:
             file = SourceFile.read(path)
             if self._module not in file.text:
                 return  # cannot import it; far cheaper to see than by parsing
-            tree = file.parse()
-        except TargetError:
+            tree = ast.parse(file.text)  # anew: names in it are replaced
+        except (TargetError, SyntaxError, ValueError, RecursionError, MemoryError):
             return  # a test file that cannot be used is no fault of the target
         renames = _Renames.of(tree, self._module)
         if not renames.names and not renames.modules:

@@ -34,6 +34,14 @@ model_app = typer.Typer(
 )
 app.add_typer(model_app, name="model")
 
+host_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="The process that has the model loaded for all editor windows.",
+    add_completion=False,
+)
+app.add_typer(host_app, name="host")
+
 Targets = Annotated[
     list[str],
     typer.Argument(metavar="TARGET", help="file.py, file.py::name, file.py::Class.method, file.py:LINE, or a folder."),
@@ -198,6 +206,55 @@ def doctor(model: ModelOption = None) -> None:
         from foretrace.doctor import examine
 
         return examine(model)
+
+    _guarded(work)
+
+
+@app.command()
+def lsp(
+    tcp: Annotated[
+        str | None,
+        typer.Option("--tcp", metavar="HOST:PORT", help="Wait for one editor on this port instead of standard input."),
+    ] = None,
+) -> None:
+    """The language server, for editors; they start it themselves."""
+
+    def work() -> int:
+        from foretrace.models import find_model
+        from foretrace.session import UsageError
+        from lsp_server.cli import create_server, serve
+
+        address = None
+        if tcp is not None:
+            name, _, port = tcp.rpartition(":")
+            if not name or not port.isdecimal() or int(port) > 65535:
+                raise UsageError(f"--tcp is {tcp}, but has to be HOST:PORT, as in 127.0.0.1:2087.")
+            address = name, int(port)
+        return serve(create_server(find_model, foretrace.__version__), address)
+
+    _guarded(work)
+
+
+@host_app.command("status")
+def host_status(as_json: AsJson = False) -> None:
+    """Which models are loaded for editors, by which process, and what it does."""
+
+    def work() -> int:
+        from foretrace.host import show_hosts
+
+        return show_hosts(as_json)
+
+    _guarded(work)
+
+
+@host_app.command("stop")
+def host_stop() -> None:
+    """Unload every model; the next prediction in an editor loads it again."""
+
+    def work() -> int:
+        from foretrace.host import stop_all_hosts
+
+        return stop_all_hosts()
 
     _guarded(work)
 

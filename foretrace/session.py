@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import functools
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
@@ -16,13 +14,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from debugger.actual.interpreter import Interpreter, InterpreterError
 from debugger.actual.run import RunError, run_many
 from debugger.calls import Origin, find_calls, parse_call
-from debugger.diff import Verdict, compare, inlined_statements, is_cut, verdict_of
+from debugger.diff import is_cut
+from debugger.judge import judge
 from debugger.pieces import first_line_of
 from debugger.report.result import Model, Result, Status
 from debugger.target import Target, TargetError, find_targets
-from debugger.trace import Ending, Event, Frame, Trace
+from debugger.trace import Event, Frame, Trace
 from foretrace.options import Check, Mode
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ BESIDE_AN_ENDLESS_RUN = 100
 """Steps predicted where the real run was stopped before its end, unless `--max-frames` asks for more."""
 BEYOND_THE_RUN = 16
 """A prediction is stopped so many steps after it has become longer than the real run: it is wrong by then."""
-INLINES_COMPREHENSIONS = (3, 12)
-"""The first Python whose comprehensions have no frames of their own (PEP 709)."""
 
 
 class Exit(IntEnum):
@@ -201,29 +199,6 @@ def _result(job: Job, status: Status, detail: str = "") -> Result:
     return Result(job.name, job.path, job.first_line, job.call, status, detail)
 
 
-@dataclass(frozen=True, slots=True)
-class Interpreter:
-    """The Python that makes the real runs."""
-
-    path: str
-    version: tuple[int, ...]
-
-    @classmethod
-    @functools.cache
-    def at(cls, path: str) -> Interpreter:
-        """Ask the interpreter for its version. Raises UsageError."""
-        if path == sys.executable:
-            return cls(path, tuple(sys.version_info[:3]))
-        question = "import sys; print(*sys.version_info[:3])"
-        try:
-            answer = subprocess.run([path, "-c", question], capture_output=True, timeout=30, check=True, text=True)
-            return cls(path, tuple(int(part) for part in answer.stdout.split()))
-        except FileNotFoundError:
-            raise UsageError(f"There is no Python at {path}; give the path of an interpreter to --python.") from None
-        except (OSError, subprocess.SubprocessError, ValueError):
-            raise UsageError(f"{path} does not work as a Python interpreter; give another one to --python.") from None
-
-
 class Session:
     """Checks jobs in their order. The model stays loaded and calls of one file share a debuggee until `with` ends."""
 
@@ -250,7 +225,10 @@ class Session:
         """Load what the mode needs. Raises ModelError, UsageError."""
         options = self._options
         if self._mode is not Mode.PREDICT:
-            self.interpreter = Interpreter.at(options.python)
+            try:
+                self.interpreter = Interpreter.at(options.python)
+            except InterpreterError as error:
+                raise UsageError(f"{error}; give the path of an interpreter to --python.") from None
         if options.predicted is not None:
             self.model = Model(f"the frames in {options.predicted.name}", str(options.predicted))
         elif self._mode is not Mode.RUN:
@@ -288,7 +266,7 @@ class Session:
     @property
     def python(self) -> str | None:
         """The version of the interpreter of the real runs; None where there are none."""
-        return ".".join(map(str, self.interpreter.version)) if self.interpreter is not None else None
+        return self.interpreter.spelled_version if self.interpreter is not None else None
 
     def check(self, job: Job) -> Result:
         """Predict and run one call as the mode says, and compare."""
@@ -315,7 +293,8 @@ class Session:
         for trace in (predicted, actual):
             calls = [frame for frame in trace.frames if frame.event is Event.CALL] if trace is not None else []
             self._ran.update((job.path, frame.function, frame.line) for frame in calls)
-        return replace(self._judge(job, job.target, predicted, actual), timings=timings)
+        version = self.interpreter.version if self.interpreter is not None else None
+        return replace(judge(job.target, job.call, predicted, actual, version), timings=timings)
 
     def has_run(self, job: Job) -> bool:
         """Whether the job's function has run as part of another one: it needs no call of its own."""
@@ -431,47 +410,6 @@ class Session:
             self._runs[path] = self._stack.enter_context(closing(runs))
         result = next(self._runs[path])
         return (None, str(result)) if isinstance(result, RunError) else (result, "")
-
-    def _judge(self, job: Job, target: Target, predicted: Trace | None, actual: Trace | None) -> Result:
-        result = replace(_result(job, Status.DONE), predicted=predicted, actual=actual)
-        cut = [trace for trace in (actual, predicted) if trace is not None and is_cut(trace)]
-        detail = _why_cut(cut[0], is_actual=cut[0] is actual) if cut else actual.outcome.detail if actual else ""
-        if predicted is None or actual is None:
-            return replace(result, status=Status.UNFINISHED, detail=detail) if cut else result
-        inlined: Sequence[range] = ()
-        if self.interpreter is not None and self.interpreter.version >= INLINES_COMPREHENSIONS:
-            inlined = inlined_statements(target.file.text)
-        divergences = compare(predicted, actual, inlined=inlined)
-        status = {
-            Verdict.CONFIRMED: Status.CONFIRMED,
-            Verdict.DIVERGED: Status.DIVERGED,
-            Verdict.UNCHECKED: Status.UNFINISHED,
-        }[verdict_of(predicted, actual, divergences)]
-        if status is Status.UNFINISHED:
-            agreed = min(len(predicted.frames), len(actual.frames))
-            detail = f"{detail} The {agreed} steps before that are as predicted."
-        return replace(
-            result,
-            status=status,
-            detail=detail if status is not Status.DIVERGED else "",
-            divergences=divergences,
-            inlined=inlined,
-        )
-
-
-_WHY_CUT = {
-    Ending.OUT_OF_FRAMES: "{who} was stopped after {count} steps; --max-frames allows more.",
-    Ending.OUT_OF_CONTEXT: "{who} was stopped after {count} steps: the model's context is full.",
-    Ending.CANCELLED: "{who} was cancelled after {count} steps.",
-    Ending.TIMED_OUT: "{who} was stopped when its time was up, after {count} steps; --timeout allows more.",
-}
-
-
-def _why_cut(trace: Trace, *, is_actual: bool) -> str:
-    """Why a run has no end, in one sentence."""
-    who = "The real run" if is_actual else "The prediction"
-    words = _WHY_CUT.get(trace.outcome.ending, "{who} ended early, after {count} steps: {ending}.")
-    return trace.outcome.detail or words.format(who=who, count=len(trace.frames), ending=trace.outcome.ending.value)
 
 
 def exit_code(results: Iterable[Result]) -> Exit:

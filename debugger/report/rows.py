@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from debugger.diff import Pair, align, unwinds
@@ -25,6 +25,8 @@ class Item:
     wrong: bool = False
     sure: float | None = None
     """The model's probability, where it wrote the value."""
+    name: str | None = None
+    """The local that `text` begins with, as in `n = 3`; None for what is returned or raised, and for a remark."""
 
 
 class State(Enum):
@@ -48,6 +50,8 @@ class Row:
     actual: list[Item] = field(default_factory=list[Item])
     differs_at: int = _NEVER
     """The frame that first shows the difference: a line can show what it left behind long after it ran."""
+    function: str = ""
+    """The code object's name, as in `Frame.function`."""
 
     def mark(self, frame: int) -> None:
         """Note that the sides differ, as this frame shows."""
@@ -138,7 +142,7 @@ class _Builder:
             if depth < side.frames[index].depth:
                 break
             frame, line_p, line_a = self._calling.pop(depth)
-            row = Row(frame.line, frame.source, frame.depth)
+            row = Row(frame.line, frame.source, frame.depth, function=frame.function)
             self._fill(row, line_p, line_a)
             if row.predicted or row.actual:
                 self._rows.append(row)
@@ -195,8 +199,8 @@ class _Builder:
             if not wrong and _is_internal(name):
                 continue
             shown = contrast(_named(name, left), _named(name, right), self._width)
-            row.predicted.append(Item(shown[0], wrong, self._predicted.confidence(p, name)))
-            row.actual.append(Item(shown[1], wrong))
+            row.predicted.append(Item(shown[0], wrong, self._predicted.confidence(p, name), name))
+            row.actual.append(Item(shown[1], wrong, None, name))
             if wrong:
                 row.mark(self._actual.first_line(a) or a)
 
@@ -206,7 +210,7 @@ class _Builder:
         row.mark(a)
         row.predicted.append(Item(f"{shorten(_step(expected), self._width)} next", wrong=True))
         row.actual += self._items(self._actual, a) or [Item(f"{shorten(_step(real), self._width)} next")]
-        row.actual[0] = Item(row.actual[0].text, wrong=True)
+        row.actual[0] = replace(row.actual[0], wrong=True)
 
     def _add_one_sided(self, side: _Side, index: int) -> None:
         frame = side.frames[index]
@@ -218,7 +222,7 @@ class _Builder:
         row = before if joins and before is not None else self._new_row(frame)
         row.mark(index)
         (row.predicted if own else row.actual).extend(
-            Item(item.text, True, item.sure) for item in self._items(side, index) or [Item("runs")]
+            replace(item, wrong=True) for item in self._items(side, index) or [Item("runs")]
         )
 
     def _items(self, side: _Side, index: int) -> list[Item]:
@@ -228,7 +232,7 @@ class _Builder:
             return [Item(contrast(_ending(frame), "", self._width)[0], sure=side.confidence(index, VALUE))]
         after = side.after(index) or {}
         return [
-            Item(contrast(_named(name, after), "", self._width)[0], sure=side.confidence(index, name))
+            Item(contrast(_named(name, after), "", self._width)[0], False, side.confidence(index, name), name)
             for name in side.changed(index)
             if not _is_internal(name)
         ]
@@ -240,7 +244,7 @@ class _Builder:
         return self._new_row(frame)
 
     def _new_row(self, frame: Frame) -> Row:
-        row = Row(frame.line, frame.source, frame.depth)
+        row = Row(frame.line, frame.source, frame.depth, function=frame.function)
         self._rows.append(row)
         return row
 

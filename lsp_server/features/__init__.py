@@ -1,0 +1,1 @@
+"""Thin handlers, one module for each feature of the protocol: fetch the document, ask, convert, answer."""
