@@ -30,6 +30,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench.capture
 	$(BIN)/python -m bench.busy
 	$(BIN)/python -m bench.memory
+	$(BIN)/python -m bench.server
 
 clean:
 	rm -rf $(VENV) build dist

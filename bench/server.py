@@ -91,23 +91,31 @@ class Client(LanguageClient):
         self.news = asyncio.Event()
         self.settings: dict[str, Any] = {}
 
-        @self.feature("foretrace/status")
         def status(params: Any) -> None:
             self.state = params.state
             self.news.set()
 
-        @self.feature("foretrace/didUpdate")
         def updated(params: Any) -> None:
             self.news.set()
 
-        @self.feature(types.WORKSPACE_CONFIGURATION)
         def configuration(params: types.ConfigurationParams) -> list[Any]:
             return [self.settings for _ in params.items]
 
-        for method in (types.WORKSPACE_INLAY_HINT_REFRESH, types.WORKSPACE_CODE_LENS_REFRESH):
-            self.feature(method)(lambda params=None: None)
-        for method in (types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS, types.WINDOW_LOG_MESSAGE, types.WINDOW_SHOW_MESSAGE):
-            self.feature(method)(lambda params: None)
+        def ignored(params: Any = None) -> None:
+            return None
+
+        handlers: dict[str, Callable[..., Any]] = {
+            "foretrace/status": status,
+            "foretrace/didUpdate": updated,
+            types.WORKSPACE_CONFIGURATION: configuration,
+            types.WORKSPACE_INLAY_HINT_REFRESH: ignored,
+            types.WORKSPACE_CODE_LENS_REFRESH: ignored,
+            types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS: ignored,
+            types.WINDOW_LOG_MESSAGE: ignored,
+            types.WINDOW_SHOW_MESSAGE: ignored,
+        }
+        for method, handler in handlers.items():
+            self.feature(method)(handler)  # pyright: ignore[reportUnknownMemberType]
 
     async def until(self, check: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
         """Wait until something is so; looks after each message that tells of news."""
@@ -168,7 +176,8 @@ async def session(settings: dict[str, Any]) -> AsyncGenerator[Client]:
     """A client with a running server."""
     client = Client()
     client.settings = settings
-    await client.start_io(sys.executable, "-m", "foretrace", "lsp", limit=1 << 26)
+    server = [sys.executable, "-m", "foretrace", "lsp"]
+    await client.start_io(*server, limit=1 << 26)  # pyright: ignore[reportUnknownMemberType]
     capabilities = types.ClientCapabilities(
         workspace=types.WorkspaceClientCapabilities(
             configuration=True,
@@ -219,7 +228,8 @@ async def first_hint(model: Path, folder: Path, settings: dict[str, Any]) -> flo
         await client.until(shown)
         end = time.perf_counter()
         start = await asyncio.wait_for(framed, SECONDS)
-        await twin
+        twin.cancel()
+        await asyncio.wait([twin])
     await host.close()
     return max(0.0, end - start) * 1000
 
@@ -235,11 +245,12 @@ async def latencies(folder: Path, settings: dict[str, Any], seconds: float) -> t
         prediction = asyncio.create_task(client.command("predict", uri, "count"))
 
         async def begun() -> bool:
-            return len(await client.hints(uri)) > 2
+            return await client.hover(uri, 4) is not None
 
         await client.until(begun)
         # The first check predicts `short`, too, so it waits for the model; the run itself comes first.
-        checks = asyncio.create_task(_repeat(lambda: client.command("check", uri, "short")))
+        busy = True
+        checks = asyncio.create_task(_repeat(lambda: busy, lambda: client.command("check", uri, "short")))
         taken: dict[str, list[float]] = {"hover": [], "hint": [], "lens": []}
         asks: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
             "hover": lambda: client.hover(uri, 4),
@@ -256,15 +267,16 @@ async def latencies(folder: Path, settings: dict[str, Any], seconds: float) -> t
                 assert answer, f"there is no {name}"
                 await asyncio.sleep(0.02)
             memory = max(memory, client.server.memory_info().rss)
-        checks.cancel()
-        prediction.cancel()
+        busy = False
         await client.command("cancel", uri, "count")
         await client.command("cancel", uri, "short")
+        await asyncio.wait([prediction, checks])
+        prediction.exception()
     return {name: statistics.quantiles(each, n=100)[98] for name, each in taken.items()}, memory / 1e6
 
 
-async def _repeat(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-    while True:
+async def _repeat(goes_on: Callable[[], bool], work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    while goes_on():
         with contextlib.suppress(Exception):
             await work()
         await asyncio.sleep(0.05)
@@ -276,14 +288,12 @@ async def typing(folder: Path, settings: dict[str, Any], seconds: float) -> tupl
     path = folder / "large.py"
     path.write_text(text)
     uri = path.as_uri()
-    async with session(settings) as client:
+    async with session({**settings, "functions": 1}) as client:
         client.show(uri, text)
 
         async def shown() -> bool:
-            function = await client.function(uri, "add_0")
-            return function is not None and bool(function.status) and not function.predicting
+            return bool(await client.hints(uri))
 
-        await client.hints(uri)
         await client.until(shown)
         lines = text.splitlines()
         version, stale, seen = 1, 0, 0

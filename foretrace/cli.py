@@ -211,7 +211,7 @@ def lsp(
         address = None
         if tcp is not None:
             name, _, port = tcp.rpartition(":")
-            if not name or not port.isdecimal() or not 0 < int(port) < 65536:
+            if not name or not port.isdecimal() or int(port) > 65535:
                 raise UsageError(f"--tcp is {tcp}, but has to be HOST:PORT, as in 127.0.0.1:2087.")
             address = name, int(port)
         return serve(create_server(find_model, foretrace.__version__), address)

@@ -16,7 +16,7 @@ from rich.text import Text
 import foretrace
 from foretrace.session import Exit
 
-_PACKAGES = ("llama-cpp-python", "debugpy", "numpy", "rich", "typer")
+_PACKAGES = ("llama-cpp-python", "debugpy", "numpy", "pygls", "rich", "typer")
 _PROGRAM = "def add(a, b):\n    total = a + b\n    return total\n"
 _CALL = "add(2, 3)"
 

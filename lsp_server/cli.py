@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from pygls.exceptions import JsonRpcException, JsonRpcInternalError
+from pygls.io_ import StdinAsyncReader, StdoutWriter, run_async
 
 from lsp_server.features import (
     actions,
@@ -56,16 +61,48 @@ def serve(server: ForetraceServer, address: tuple[str, int] | None = None) -> in
     logging.getLogger("pygls.protocol.json_rpc").addFilter(_is_unexpected)
     warnings.simplefilter("ignore")  # of the user's code, when it is compiled to be looked at
     sys.setswitchinterval(_SWITCH_SECONDS)
-    signal.signal(signal.SIGTERM, lambda number, frame: server.leave(128 + number))
-    if address is not None:
-        server.start_tcp(*address)
-    else:
-        # Whatever else writes to standard output must not come between the messages.
-        output = os.fdopen(os.dup(1), "wb")
-        os.dup2(2, 1)
-        server.start_io(sys.stdin.buffer, output)
-    asyncio.run(server.close())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: server.leave(128 + number))
+    with contextlib.suppress(SystemExit):  # how pygls leaves; the code is ours
+        asyncio.run(_over_port(server, *address) if address is not None else _over_pipes(server))
     return 0 if server.protocol.was_shut_down else 1
+
+
+async def _over_pipes(server: ForetraceServer) -> None:
+    # Whatever else writes to standard output must not come between the messages.
+    output = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    server.protocol.set_writer(StdoutWriter(output))
+    await _serve(server, StdinAsyncReader(sys.stdin.buffer, ThreadPoolExecutor(1, "input")))
+
+
+async def _over_port(server: ForetraceServer, host: str, port: int) -> None:
+    connected: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+
+    def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.put_nowait((reader, writer))
+
+    listening = await asyncio.start_server(connect, host, port)
+    print(f"foretrace: listening on {host}:{listening.sockets[0].getsockname()[1]}", file=sys.stderr, flush=True)
+    reader, writer = await connected.get()
+    listening.close()  # a server is for one client
+    server.protocol.set_writer(writer)  # pyright: ignore[reportArgumentType]  # pygls does this itself
+    await _serve(server, reader)
+
+
+async def _serve(server: ForetraceServer, reader: Any) -> None:
+    """Handle messages until there are no more; then nothing is left running."""
+    try:
+        await run_async(
+            stop_event=threading.Event(),
+            reader=reader,
+            protocol=server.protocol,
+            error_handler=server.report_server_error,
+        )
+    except (OSError, asyncio.IncompleteReadError):
+        return  # the client has gone
+    finally:
+        await server.close()
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:

@@ -153,6 +153,8 @@ class Document:
         """Of the protocol; grows with every change."""
         self.parts: list[Part] = []
         self.lines: list[str] = []
+        self.saved = 0
+        """The version that was opened or saved last."""
         self.functions: dict[str, Function] = {}
         """By qualified name, in file order."""
         self.analysed: int | None = None
@@ -229,6 +231,8 @@ class Document:
 
 
 def _apply(edit: Edit, function: Function) -> None:
+    if function.last < edit.start or (edit.delta == 0 and edit.end <= function.first):
+        return  # most functions, with most edits
     if edit.touches(function.first, function.last):
         function.stale = True
         function.problem = ""

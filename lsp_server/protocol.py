@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Generator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pygls.protocol import LanguageServerProtocol, lsp_method
-from pygls.protocol.json_rpc import JsonRPCNotification, RPCMessage
+from pygls.protocol.json_rpc import JsonRPCNotification, JsonRPCResponseMessage, RPCMessage
 
 _IGNORED = "$/ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A result that is JSON already: converting hundreds of objects one by one takes longer than finding them."""
+
+    value: Any
 
 
 class Protocol(LanguageServerProtocol):
@@ -67,7 +75,8 @@ class Protocol(LanguageServerProtocol):
     @lsp_method(types.SHUTDOWN)
     def lsp_shutdown(self, *args: Any) -> Generator[Any, Any, None]:
         """End as pygls does, whose loop over requests fails where cancelling one removes it."""
-        handler: Any = self.fm.features.get(types.SHUTDOWN)
+        features = cast("dict[str, Any]", self.fm.features)  # pyright: ignore[reportUnknownMemberType]
+        handler = features.get(types.SHUTDOWN)
         if handler is not None:
             yield handler, args, None
         own = self.msg_id
@@ -75,6 +84,15 @@ class Protocol(LanguageServerProtocol):
             if name != own and not future.done():
                 future.cancel()
         self._shutdown = True
+
+    def unstructured(self, value: Any) -> Any:
+        """An object of the protocol as JSON."""
+        return self._converter.unstructure(value)
+
+    def _serialize_message(self, data: Any) -> Any:
+        if isinstance(data, JsonRPCResponseMessage) and isinstance(data.result, Plain):
+            return {"jsonrpc": data.jsonrpc, "id": data.id, "result": data.result.value}
+        return super()._serialize_message(data)
 
     def answer_unreadable(self, error: json.JSONDecodeError | UnicodeDecodeError | RecursionError) -> None:
         """Answer what is no JSON, and so has no id."""

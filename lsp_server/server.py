@@ -84,6 +84,7 @@ class ForetraceServer(LanguageServer):
         self._refresh_lenses = _Refresh(self.workspace_code_lens_refresh)
         self._refresh_diagnostics = _Refresh(self.workspace_diagnostic_refresh)
         self._told_status: dict[str, Any] = {}
+        self._leaving: asyncio.Future[None] | None = None
         self.start_problems: list[str] = []
         """What was wrong with the first settings, to be said once the client listens."""
         self.push_diagnostics: Callable[[Document], None] = lambda document: None

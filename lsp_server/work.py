@@ -11,8 +11,9 @@ import contextlib
 import logging
 import tempfile
 import threading
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,9 @@ from quant.errors import ModelError
 _Answer = TypeVar("_Answer")
 _Given = ParamSpec("_Given")
 _RENDER_SECONDS = 0.15
-"""Between two views of a prediction under way."""
+"""Between two views of a prediction under way, at least."""
+_RENDER_SHARE = 5
+"""A view of many frames takes its time: the pause is so many times as long."""
 log = logging.getLogger(__name__)
 
 
@@ -83,6 +86,7 @@ class Work:
         """A document with its first text."""
         self.documents[document.uri] = document
         document.cursor = None
+        document.saved = document.version
         self._analyse_in(document, 0, predict=self._options_for(document).predict is not When.MANUAL)
 
     def changed(self, document: Document) -> None:
@@ -93,6 +97,7 @@ class Work:
     def saved(self, document: Document) -> None:
         """A document was saved: predict what it changed, and where that is wanted, check it."""
         options = self._options_for(document)
+        document.saved = document.version
         self._analyse_in(document, 0, predict=options.predict is not When.MANUAL)
         if options.check is Check.SAVE and self._is_trusted():
             self.start(self._check_saved(document))
@@ -123,9 +128,13 @@ class Work:
             document.cursor = line
             self._plan_if_current(document)
 
-    def reconsider(self) -> None:
-        """Settings have changed."""
+    def reconsider(self, before: Mapping[Document, Options] | None = None) -> None:
+        """Settings have changed; where `before` they named another model or length, everything is predicted anew."""
         for document in self.documents.values():
+            if before and _predicts_as(before[document]) != _predicts_as(self._options_for(document)):
+                for function in document.functions.values():
+                    function.end_task()
+                    function.stale = function.view is not None
             self._on_change(document)
             self._plan_if_current(document)
 
@@ -194,6 +203,8 @@ class Work:
         for function in document.take(targets):
             function.end_task()
         for function in list(document.functions.values()):
+            function.problem = ""
+            function.calls = None  # any line of the file may hold one
             await self._compare(document, function, version)
             if document.version != version or document.closed:
                 return
@@ -208,15 +219,17 @@ class Work:
             return
         target = function.target
         try:
+            best = await self._best_call(function, target)
             basis = await self._in_thread(basis_of, target, call)
         except TargetError:
-            basis = None
+            best = basis = None
         if document.version != version:
             return
+        if function.given is None and best is not None and best != call:
+            basis = None  # the user has written another call down
         if basis is None or basis.digest != before.digest:
             function.stale = True
-            function.calls = None
-            if not function.checking:
+            if not function.checking and not function.by_user:
                 function.end_task()
             return
         function.stale = False
@@ -238,7 +251,7 @@ class Work:
 
     def _plan_if_current(self, document: Document) -> None:
         when = self._options_for(document).predict
-        is_edited = document.version > 1 and when is When.SAVE
+        is_edited = when is When.SAVE and document.version != document.saved
         if document.analysed == document.version and when is not When.MANUAL and not is_edited:
             self._plan(document)
 
@@ -356,16 +369,18 @@ class Work:
                 while function.task is task and shown < len(function.frames):
                     frames = tuple(function.frames)
                     trace = Trace(frames, Outcome(Ending.CANCELLED))
+                    began = time.monotonic()
                     view = await self._in_thread(_view_of, target, call, trace, None, None)
                     if function.task is not task:
                         return
                     shown = len(frames)
+                    pause = max(_RENDER_SECONDS, _RENDER_SHARE * (time.monotonic() - began))
                     function.call, function.basis = call, basis
                     function.whole = False
                     function.stale = False
                     function.show(view, function.coming)
                     self._on_change(document)
-                    await asyncio.sleep(_RENDER_SECONDS)
+                    await asyncio.sleep(pause)
             finally:
                 function.rendering = False
 
@@ -410,6 +425,10 @@ class Work:
         await self._until_done(task)
         if function.problem:
             raise WorkError(function.problem)
+        if task.cancelled():
+            raise WorkError(
+                f"The prediction of {qualname} was given up: the function has changed, or another was begun."
+            )
         return function
 
     async def _until_done(self, task: asyncio.Task[None]) -> None:
@@ -520,7 +539,8 @@ class Work:
             return
         for function in self._wanted(document):
             result = function.view.result if function.view is not None else None
-            if result is not None and result.actual is not None and not function.stale:
+            is_checked = result is not None and result.actual is not None and not function.stale
+            if is_checked or function.checking:
                 continue
             try:
                 if (await self.calls(document, function.qualname)).calls or function.given:
@@ -547,6 +567,11 @@ def _view_of(
 
 def _moved_view(target: Target, result: Result, before: Basis, after: Basis, python: tuple[int, ...] | None) -> View:
     return View.of(target, moved(result, target, before, after, python))
+
+
+def _predicts_as(options: Options) -> tuple[Any, ...]:
+    """What a prediction depends on besides its program."""
+    return options.model, options.context, options.max_frames
 
 
 def _read_targets(path: Path, text: str) -> list[Target]:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from lsprotocol import types
 from pygls.uris import from_fs_path
 
+from lsp_server.documents import Document
 from lsp_server.options import SECTION, Options, read_options
 from lsp_server.server import ForetraceServer
 
@@ -43,6 +44,7 @@ def register(server: ForetraceServer) -> None:
 
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def did_change(ls: ForetraceServer, params: types.DidChangeConfigurationParams) -> None:
+        before = _options(ls)
         settings = params.settings
         pushed: Any = cast("Mapping[str, Any]", settings).get(SECTION) if isinstance(settings, Mapping) else None
         if pushed is not None:
@@ -52,12 +54,13 @@ def register(server: ForetraceServer) -> None:
             _say(ls, problems)
         else:
             await _pull(ls)
-        _apply(ls)
+        _apply(ls, before)
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
     async def folders_changed(ls: ForetraceServer, params: types.DidChangeWorkspaceFoldersParams) -> None:
+        before = _options(ls)
         await _pull(ls)
-        _apply(ls)
+        _apply(ls, before)
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
     def files_changed(ls: ForetraceServer, params: types.DidChangeWatchedFilesParams) -> None:
@@ -102,9 +105,13 @@ async def _pull(ls: ForetraceServer) -> None:
     _say(ls, problems)
 
 
-def _apply(ls: ForetraceServer) -> None:
+def _options(ls: ForetraceServer) -> dict[Document, Options]:
+    return {document: ls.options_for(document) for document in ls.work.documents.values()}
+
+
+def _apply(ls: ForetraceServer, before: dict[Document, Options]) -> None:
     ls.forget_said()
-    ls.work.reconsider()
+    ls.work.reconsider({**_options(ls), **before})  # some may have been opened meanwhile
     ls.tell_status()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from lsprotocol import types
 
 from debugger.report.story import shorten
 from lsp_server.documents import Document, Function
+from lsp_server.protocol import Plain
 from lsp_server.server import ForetraceServer, json_object
 from lsp_server.work import WorkError
 
@@ -19,16 +21,22 @@ def register(server: ForetraceServer) -> None:
     """Answer requests for lenses."""
 
     @server.feature(types.TEXT_DOCUMENT_CODE_LENS, types.CodeLensOptions(resolve_provider=True))
-    def code_lens(ls: ForetraceServer, params: types.CodeLensParams) -> list[types.CodeLens]:
+    def code_lens(ls: ForetraceServer, params: types.CodeLensParams) -> Plain:
         found = ls.find(params.text_document.uri)
         if found is None:
-            return []
+            return Plain([])
         document, part = found
-        lenses: list[types.CodeLens] = []
+        lenses: list[dict[str, Any]] = []
         for function in document.functions.values():
-            if part.start <= function.first < part.start + len(part.lines):
-                lenses += _lenses(ls, document, function)
-        return lenses
+            line = function.first - part.start
+            if not 0 <= line < len(part.lines):
+                continue
+            if _is_unseen(function):
+                lenses.append(_unresolved(document, function, line))
+            if not _is_unseen(function) or _is_visible(document, function):
+                where = types.Range(types.Position(line, 0), types.Position(line, 0))
+                lenses += map(ls.protocol.unstructured, _lenses(document, function, where))
+        return Plain(lenses)
 
     @server.feature(types.CODE_LENS_RESOLVE)
     async def resolve(ls: ForetraceServer, lens: types.CodeLens) -> types.CodeLens:
@@ -45,15 +53,8 @@ def register(server: ForetraceServer) -> None:
         return lens
 
 
-def _lenses(ls: ForetraceServer, document: Document, function: Function) -> Iterator[types.CodeLens]:
-    place = ls.range_of(document, function.first, function.first)
-    if place is None:
-        return
-    where = place[1]
-    if function.calls is None and function.call is None and function.given is None and function.task is None:
-        data = {"uri": document.uri, "version": document.version, "function": function.qualname}
-        yield types.CodeLens(where, data=data)
-    else:
+def _lenses(document: Document, function: Function, where: types.Range) -> Iterator[types.CodeLens]:
+    if not _is_unseen(function):
         yield types.CodeLens(where, _first(document, function))
     if function.checking:
         yield types.CodeLens(where, types.Command("Checking …", ""))
@@ -66,6 +67,23 @@ def _lenses(ls: ForetraceServer, document: Document, function: Function) -> Iter
             yield types.CodeLens(where, _command("◀ previous turn", "foretrace.previousIteration", document, function))
         shown = f"All {turns} turns ▶" if function.turn is None else f"Turn {function.turn + 1} of {turns} ▶"
         yield types.CodeLens(where, _command(shown, "foretrace.nextIteration", document, function))
+
+
+def _is_unseen(function: Function) -> bool:
+    """Whether it is not known yet what could be predicted."""
+    return function.calls is None and function.call is None and function.given is None and function.task is None
+
+
+def _unresolved(document: Document, function: Function, line: int) -> dict[str, Any]:
+    """A lens whose call is looked for when the editor shows it."""
+    place = {"line": line, "character": 0}
+    data = {"uri": document.uri, "version": document.version, "function": function.qualname}
+    return {"range": {"start": place, "end": place}, "data": data}
+
+
+def _is_visible(document: Document, function: Function) -> bool:
+    visible = document.visible
+    return visible is not None and function.first < visible.stop and function.last >= visible.start
 
 
 def _first(document: Document, function: Function) -> types.Command:

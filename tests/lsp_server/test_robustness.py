@@ -10,14 +10,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import psutil
 import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from tests.lsp_server.editor import ROOT, SECONDS, WHOLE, editor, server_command
+from tests.lsp_server.editor import CAPABILITIES, ROOT, SECONDS, WHOLE, Editor, editor, server_command
 from tests.lsp_server.test_features import TOTAL, predicted, run, write
 
 SLOW = "# slow\n" + TOTAL
@@ -98,6 +97,64 @@ def test_a_change_elsewhere_that_matters(runtime, model, tmp_path):
                 return (await client.labels(uri)).get(6) == "returns 3"
 
             await client.until(anew)
+
+    run(work())
+
+
+def test_a_call_that_is_written_down_is_taken(runtime, model, tmp_path):
+    text = "def f(x):\n    return x\n\n\n# foretrace: g(1)\ndef g(x):\n    return x\n"
+    uri = write(tmp_path, text, "f.py")
+
+    async def work():
+        async with editor(model, runtime, settings={"idleDelay": 50}) as client:
+            client.open(uri, text)
+            await predicted(client, uri, "g")
+            client.edit(uri, 2, (0, 0), (0, 0), "# foretrace: f(7)\n")
+            client.edit(uri, 3, (5, 15), (5, 16), "2")
+            await predicted(client, uri, "f", "g")
+
+            async def shown():
+                labels = await client.labels(uri)
+                return labels.get(2) == "returns 7" and labels.get(7) == "returns 2"
+
+            await client.until(shown)
+
+    run(work())
+
+
+def test_another_model_predicts_anew(runtime, model, tmp_path):
+    other = model.with_name("other.gguf")
+    other.write_text("another stand-in")
+    uri = write(tmp_path, TOTAL)
+
+    async def work():
+        async with editor(model, runtime) as client:
+            client.open(uri, TOTAL)
+            await predicted(client, uri, "total")
+            client.settings = {"model": str(other)}
+            client.workspace_did_change_configuration(types.DidChangeConfigurationParams(None))
+            await client.until(lambda: other.with_suffix(".asked").exists())
+            await predicted(client, uri, "total")
+            assert (await client.request("status")).model.path == str(other)
+
+    run(work())
+
+
+def test_a_prediction_that_is_overtaken_says_so(runtime, model, tmp_path):
+    text = "# endless\n" + TOTAL
+    uri = write(tmp_path, text)
+
+    async def work():
+        async with editor(model, runtime, settings={"predict": "manual", "maxFrames": 100_000}) as client:
+            client.open(uri, text)
+            first = asyncio.create_task(client.run("predict", uri=uri, function="total"))
+            await client.until(lambda: client.labels(uri))
+            second = asyncio.create_task(client.run("predict", uri=uri, function="total", call="total([1])"))
+            with pytest.raises(JsonRpcException, match="was given up"):
+                await first
+            client.edit(uri, 2, (7, 0), (7, 0), " ")
+            with pytest.raises(JsonRpcException, match="was given up"):
+                await second
 
     run(work())
 
@@ -433,26 +490,15 @@ def test_the_end_of_input_ends_the_server(runtime, model):
 
 
 def test_over_a_port(runtime, model):
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(runtime)}
-    command = [sys.executable, "-m", "foretrace", "lsp", "--tcp", f"127.0.0.1:{port}"]
-    process = subprocess.Popen(command, env=environment)
+    command = [sys.executable, "-m", "foretrace", "lsp", "--tcp", "127.0.0.1:0"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    said = process.stderr.readline().decode()
+    port = int(said.rpartition(":")[2])
 
     async def work():
-        from tests.lsp_server.editor import CAPABILITIES, Editor
-
         client = Editor()
-        deadline = time.monotonic() + SECONDS
-        while True:
-            try:
-                await client.start_tcp("127.0.0.1", port)
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < deadline
-                await asyncio.sleep(0.05)
+        await client.start_tcp("127.0.0.1", port)
         await client.ask(client.initialize_async(types.InitializeParams(CAPABILITIES)))
         client.initialized(types.InitializedParams())
         assert await client.hints("file:///a.py", WHOLE) == []
@@ -466,3 +512,4 @@ def test_over_a_port(runtime, model):
     finally:
         process.kill()
         process.wait()
+        process.stderr.close()
