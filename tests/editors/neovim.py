@@ -31,6 +31,10 @@ function _G.until_true(seconds, what, check)
   end
   return value
 end
+function _G.hints()
+  local marks = vim.api.nvim_buf_get_extmarks(0, require("foretrace.hints").namespace, 0, -1, { details = true })
+  return vim.tbl_map(function(mark) return { mark[2] + 1, unpack(mark[4].virt_text[1]) } end, marks)
+end
 _G.said = {}
 vim.notify = function(message) table.insert(_G.said, message) end
 vim.notify_once = vim.notify
@@ -88,22 +92,16 @@ class Neovim:
 
     def hints(self) -> dict[int, list[str]]:
         """By line from 1: text and highlight group."""
-        marks = self.lua("""
-            local namespace = require("foretrace.hints").namespace
-            local marks = vim.api.nvim_buf_get_extmarks(0, namespace, 0, -1, { details = true })
-            return vim.tbl_map(function(mark) return { mark[2] + 1, unpack(mark[4].virt_text[1]) } end, marks)
-        """)
-        return {mark[0]: mark[1:] for mark in marks}
+        return {hint[0]: hint[1:] for hint in self.lua("return hints()")}
 
     def until_hint(self, line: int, text: str, group: str) -> None:
         """Wait until a line shows exactly this."""
         self.until(
             f"{text!r} ({group}) behind line {line}",
             """
-            local namespace = require("foretrace.hints").namespace
-            local at = { args[2] - 1, 0 }
-            local mark = vim.api.nvim_buf_get_extmarks(0, namespace, at, at, { details = true })[1]
-            return mark and vim.deep_equal(mark[4].virt_text[1], { args[3], args[4] })
+            return vim.iter(hints()):any(function(hint)
+              return vim.deep_equal(hint, { args[2], args[3], args[4] })
+            end)
             """,
             line,
             text,

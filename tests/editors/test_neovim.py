@@ -30,7 +30,7 @@ WRONG = TOTAL.replace("# foretrace", "# believes: += number -> += 2 * number\n# 
 
 @pytest.fixture(autouse=True)
 def environment(runtime, tmp_path, monkeypatch):
-    """Of an Neovim that has never been started before, without a virtual environment."""
+    """Of a Neovim that has never been started before, without a virtual environment."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("VIRTUAL_ENV", raising=False)
     monkeypatch.delenv("FORETRACE_MODEL", raising=False)
@@ -238,7 +238,7 @@ def test_hints_are_switched_off_and_on(model, project):
         editor.open(project / "total.py")
         until_predicted(editor)
         editor.command("Foretrace toggle")
-        editor.until("no hints", "return #vim.api.nvim_buf_get_extmarks(0, require('foretrace.hints').namespace, 0, -1, {}) == 0")
+        editor.until("no hints", "return #hints() == 0")
         editor.command("Foretrace toggle")
         until_predicted(editor)
         status = editor.lua("return require('foretrace').status()")
@@ -272,9 +272,8 @@ def test_the_server_is_killed(model, project):
         editor.enable(model)
         editor.open(project / "total.py")
         until_predicted(editor)
-        server = next(
-            child for child in psutil.Process(editor.lua("return vim.fn.getpid()")).children() if "fake_server" in str(child.cmdline())
-        )
+        editors_processes = psutil.Process(editor.lua("return vim.fn.getpid()")).children()
+        server = next(process for process in editors_processes if "tests.lsp_server.fake_server" in process.cmdline())
         server.kill()
         editor.until_said("the server has ended by signal 9. :Foretrace restart starts it again")
         assert editor.hints() == {}
@@ -339,7 +338,7 @@ def test_a_broken_model_is_said(model, project):
     with neovim(project) as editor:
         editor.enable(model)
         editor.open(project / "total.py")
-        editor.until("the server", "return require('foretrace.server').client(0)")
+        editor.until("the server", "return require('foretrace.server').client(0) ~= nil")
         editor.put_cursor(3)
         editor.command("Foretrace predict")
         editor.until_said("is broken")
@@ -394,19 +393,22 @@ def test_the_whole_path_with_the_bundled_model(project):
     with neovim(project) as editor:
         editor.enable(None)
         editor.open(ROOT / "examples" / "total.py")
-        editor.until("a value", "return #vim.api.nvim_buf_get_extmarks(0, require('foretrace.hints').namespace, 0, -1, {}) > 0")
+        editor.until("a value", "return #hints() > 0")
         editor.put_cursor(8)
         editor.command("Foretrace check")
         editor.until(
             "the outcome",
-            "return vim.iter(_G.said):find(function(each) return each:find('Confirmed', 1, true) or each:find('was predicted', 1, true) end)",
+            """
+            return vim.iter(_G.said):any(function(each)
+              return each:find("Confirmed", 1, true) or each:find("was predicted as", 1, true)
+            end)
+            """,
         )
         editor.until(
             "its colour",
             """
-            local marks = vim.api.nvim_buf_get_extmarks(0, require('foretrace.hints').namespace, 0, -1, { details = true })
-            return vim.iter(marks):any(function(mark)
-              return vim.list_contains({ "ForetraceConfirmed", "ForetraceDiverged" }, mark[4].virt_text[1][2])
+            return vim.iter(hints()):any(function(hint)
+              return vim.list_contains({ "ForetraceConfirmed", "ForetraceDiverged" }, hint[3])
             end)
             """,
         )
