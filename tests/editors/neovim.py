@@ -33,7 +33,7 @@ function _G.until_true(seconds, what, check)
 end
 function _G.hints()
   local marks = vim.api.nvim_buf_get_extmarks(0, require("foretrace.hints").namespace, 0, -1, { details = true })
-  return vim.tbl_map(function(mark) return { mark[2] + 1, unpack(mark[4].virt_text[1]) } end, marks)
+  return vim.tbl_map(function(mark) return { mark[2] + 1, unpack(mark[4].virt_text[2]) } end, marks)
 end
 _G.said = {}
 vim.notify = function(message) table.insert(_G.said, message) end

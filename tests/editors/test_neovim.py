@@ -72,7 +72,7 @@ def test_values_come_by_themselves_and_follow_the_text(model, project):
             local set = vim.api.nvim_buf_set_extmark
             vim.api.nvim_buf_set_extmark = function(buffer, namespace, line, column, options)
               if namespace == require("foretrace.hints").namespace then
-                table.insert(_G.seen, { line + 1, unpack(options.virt_text[1]) })
+                table.insert(_G.seen, { line + 1, unpack(options.virt_text[2]) })
               end
               return set(buffer, namespace, line, column, options)
             end

@@ -77,7 +77,7 @@ function M.draw(bufnr, hints)
   for _, hint in ipairs(hints) do
     if hint.line < lines then
       api.nvim_buf_set_extmark(bufnr, M.namespace, hint.line, 0, {
-        virt_text = { { hint.text, groups[hint.state] } },
+        virt_text = { { " " }, { hint.text, groups[hint.state] } },
         virt_text_pos = "eol",
         hl_mode = "combine",
         priority = 100,

@@ -14,6 +14,8 @@ local views = {}
 local namespace = api.nvim_create_namespace("foretrace.view")
 local followed = api.nvim_create_namespace("foretrace.view.line")
 local NAME = "foretrace://Predicted and actual"
+local SIDE_BY_SIDE = 200 -- columns of the screen; a narrower one has the view below the source
+local STORIES = 3 -- the first ones explain the others
 local WIDEST = { source = 36, predicted = 40 }
 
 --- What a view is about.
@@ -150,7 +152,11 @@ local function render(bufnr, view)
   local page = setmetatable({ lines = {}, marks = {} }, Page)
   page:add({ { headline(frames), "Title" } })
   page:add({ { turn_text(frames) .. "<CR> to the line, ]i and [i through the turns, q closes", "ForetraceStale" } })
-  for _, story in ipairs(frames.stories) do
+  for index, story in ipairs(frames.stories) do
+    if index > STORIES then
+      page:add({ { ("and %d more differences"):format(#frames.stories - STORIES), "ForetraceDiverged" } })
+      break
+    end
     page:add({ { ("line %d: %s"):format(story.line + 1, story.text:gsub("\n", " ")), "ForetraceDiverged" } })
   end
   page:add({})
@@ -219,7 +225,7 @@ local function source_window(view)
   if window then
     return window
   end
-  vim.cmd("leftabove vertical split")
+  vim.cmd("leftabove split")
   window = api.nvim_get_current_win()
   api.nvim_win_set_buf(window, view.subject.bufnr)
   vim.cmd.wincmd("p")
@@ -341,7 +347,7 @@ local function show_buffer()
     })
   end
   if vim.fn.bufwinid(bufnr) == -1 then
-    vim.cmd("botright vertical split")
+    vim.cmd(vim.o.columns >= SIDE_BY_SIDE and "botright vertical split" or "botright split")
     local window = api.nvim_get_current_win()
     api.nvim_win_set_buf(window, bufnr)
     vim.wo[window][0].number = false
