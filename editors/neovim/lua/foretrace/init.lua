@@ -158,7 +158,8 @@ end
 
 local lens_requests = {} ---@type table<integer, integer> The newest of each buffer
 
---- Ask for the lenses anew, once it is quiet for a moment: Neovim drops what is asked while an answer is awaited.
+--- Ask for the lenses anew, once it is quiet for a moment. Not with `vim.lsp.codelens.refresh`: that does nothing while
+--- an answer is awaited, and would lose the last change.
 ---@param bufnr integer
 function M.refresh_lenses(bufnr)
   if not M.options.code_lens then
@@ -171,8 +172,10 @@ function M.refresh_lenses(bufnr)
   local request = (lens_requests[bufnr] or 0) + 1
   lens_requests[bufnr] = request
   vim.defer_fn(function()
-    if lens_requests[bufnr] == request and api.nvim_buf_is_loaded(bufnr) and server.client(bufnr) then
-      vim.lsp.codelens.refresh({ bufnr = bufnr })
+    local client = api.nvim_buf_is_loaded(bufnr) and server.client(bufnr)
+    if client and lens_requests[bufnr] == request then
+      local params = { textDocument = { uri = vim.uri_from_bufnr(bufnr) } }
+      client:request("textDocument/codeLens", params, vim.lsp.codelens.on_codelens, bufnr)
     end
   end, 150)
 end
