@@ -14,6 +14,8 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
+from itertools import chain
 
 from debugger.pieces import Definition, first_line_of, is_main_block
 from debugger.target import SourceFile, Target, TargetError
@@ -51,19 +53,32 @@ class Call:
 
 def find_calls(target: Target) -> list[Call]:
     """All example calls of a target, best first, each once. Raises TargetError for a comment that does not parse."""
-    tree = target.file.parse()
-    usages = Usages(target, tree)
-    found = [
-        *_in_comments(target, usages),
-        *_in_doctests(target, tree, usages),
-        *_in_tests(target, usages),
-        *_in_module(tree, usages),
-        *_by_defaults(target, tree, usages),
-    ]
     first: dict[str, Call] = {}
-    for call in found:
+    for call in _each_call(target):
         first.setdefault(call.expression, call)
     return list(first.values())
+
+
+def best_call(target: Target) -> Call | None:
+    """The first of `find_calls`; where comments or doctests have one, no test is read. Raises TargetError."""
+    return next(_each_call(target), None)
+
+
+def noted_call(target: Target) -> Call | None:
+    """The best call that the target's own file notes in a comment or doctest. Raises TargetError."""
+    tree = target.file.parse()
+    usages = Usages(target, tree)
+    return next(chain(_in_comments(target, usages), _in_doctests(target, tree, usages)), None)
+
+
+def _each_call(target: Target) -> Iterator[Call]:
+    tree = target.file.parse()
+    usages = Usages(target, tree)
+    yield from _in_comments(target, usages)
+    yield from _in_doctests(target, tree, usages)
+    yield from _in_tests(target, usages)
+    yield from _in_module(tree, usages)
+    yield from _by_defaults(target, tree, usages)
 
 
 def parse_call(text: str) -> str:
@@ -94,19 +109,28 @@ def _is_statement(text: str) -> bool:
 def _in_comments(target: Target, usages: Usages) -> Iterator[Call]:
     node = target.node()
     own_lines = range(_first_comment_above(target.file, first_line_of(node)), target.last_line + 1)
-    for token in tokenize.generate_tokens(io.StringIO(target.file.text).readline):
+    for line, expression in _comments(target.file):
+        if isinstance(expression, TargetError):
+            if _belongs_to_another(target, line):
+                continue
+            raise TargetError(f"{target.file.path}, line {line}: {expression}")
+        if line in own_lines or any(usages.is_call(each) for each in ast.walk(expression)):
+            yield Call(ast.unparse(expression), Origin.COMMENT, line)
+
+
+@lru_cache(maxsize=2)
+def _comments(file: SourceFile) -> tuple[tuple[int, ast.expr | TargetError], ...]:
+    """The lines of a file's `# foretrace:` comments, and the call of each or why it is none."""
+    found: list[tuple[int, ast.expr | TargetError]] = []
+    for token in tokenize.generate_tokens(io.StringIO(file.text).readline):
         match = _COMMENT.match(token.string) if token.type == tokenize.COMMENT else None
         if match is None:
             continue
-        line = token.start[0]
         try:
-            expression = ast.parse(parse_call(match["call"]), mode="eval").body
+            found.append((token.start[0], ast.parse(parse_call(match["call"]), mode="eval").body))
         except TargetError as problem:
-            if _belongs_to_another(target, line):
-                continue
-            raise TargetError(f"{target.file.path}, line {line}: {problem}") from None
-        if line in own_lines or any(usages.is_call(each) for each in ast.walk(expression)):
-            yield Call(ast.unparse(expression), Origin.COMMENT, line)
+            found.append((token.start[0], problem))
+    return tuple(found)
 
 
 def _belongs_to_another(target: Target, line: int) -> bool:

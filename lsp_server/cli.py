@@ -36,6 +36,10 @@ _SWITCH_SECONDS = 0.001
 """How long a busy thread may keep the event loop waiting; Python's own 5 ms, several times over, can be felt."""
 
 
+_LINE = 1 << 24
+"""Bytes of a header line at most."""
+
+
 def create_server(find_model: FindModel, version: str, host_command: Sequence[str] | None = None) -> ForetraceServer:
     """A server for one client. `host_command` starts another model host than the real one, for tests."""
     server = ForetraceServer(find_model, version, host_command)
@@ -69,11 +73,23 @@ def serve(server: ForetraceServer, address: tuple[str, int] | None = None) -> in
 
 
 async def _over_pipes(server: ForetraceServer) -> None:
+    reader = await _input()
     # Whatever else writes to standard output must not come between the messages.
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     server.protocol.set_writer(StdoutWriter(output))
-    await _serve(server, StdinAsyncReader(sys.stdin.buffer, ThreadPoolExecutor(1, "input")))
+    await _serve(server, reader)
+
+
+async def _input() -> Any:
+    """Standard input for the event loop itself where that can be; else for a thread, which answers later."""
+    loop, reader = asyncio.get_running_loop(), asyncio.StreamReader(limit=_LINE)
+    # The loop makes it non-blocking, and with it whatever shares it.
+    if not os.path.sameopenfile(0, 1):
+        with contextlib.suppress(OSError, ValueError, NotImplementedError):
+            await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+            return reader
+    return StdinAsyncReader(sys.stdin.buffer, ThreadPoolExecutor(1, "input"))
 
 
 async def _over_port(server: ForetraceServer, host: str, port: int) -> None:

@@ -65,7 +65,9 @@ class Function:
     """The `def` line now, from 0."""
     last: int
     calls: tuple[Call, ...] | None = None
-    """Known calls, best first; None before they were looked for."""
+    """The best call that is known, and once they were asked for all others; None before it was looked for."""
+    all_calls: bool = False
+    """`calls` has all of them."""
     given: str | None = None
     """The call that the user chose."""
     call: str | None = None

@@ -31,6 +31,8 @@ class Protocol(LanguageServerProtocol):
     def __init__(self, server: Any, converter: Any) -> None:
         """As pygls makes it."""
         super().__init__(server, converter)
+        self.was_shut_down = False
+        """The client has asked for the end."""
         self.commands: dict[Any, asyncio.Future[Any]] = {}
         """What executes commands, by the ids of the requests; pygls does not cancel it with them."""
 
@@ -43,13 +45,14 @@ class Protocol(LanguageServerProtocol):
             super().handle_message(message)
         elif not isinstance(method, str) or method == _IGNORED:
             return
-        elif self._shutdown:
+        elif self.was_shut_down:
             self._refuse(message, types.ErrorCodes.InvalidRequest, "The server is shutting down.")
         elif method == types.INITIALIZE and self._was_initialized:
             self._refuse(message, types.ErrorCodes.InvalidRequest, "The server is initialized already.")
         elif method == types.INITIALIZE or self._was_initialized:
             self._was_initialized = True
             super().handle_message(message)
+            self.was_shut_down = method == types.SHUTDOWN
         else:
             self._refuse(message, types.ErrorCodes.ServerNotInitialized, "The server is not initialized yet.")
 
@@ -98,11 +101,6 @@ class Protocol(LanguageServerProtocol):
         """Answer what is no JSON, and so has no id."""
         complaint = types.ResponseError(types.ErrorCodes.ParseError, f"The message is no JSON: {error}")
         self._send_data(types.ResponseErrorMessage(id=None, error=complaint))
-
-    @property
-    def was_shut_down(self) -> bool:
-        """Whether the client has asked for the end."""
-        return self._shutdown
 
     def _refuse(self, message: Any, code: types.ErrorCodes, sentence: str) -> None:
         if hasattr(message, "id"):

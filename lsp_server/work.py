@@ -21,7 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from debugger.actual.interpreter import Interpreter, InterpreterError
 from debugger.actual.run import RunError, run
-from debugger.calls import find_calls, parse_call
+from debugger.calls import best_call, find_calls, noted_call, parse_call
 from debugger.judge import judge
 from debugger.report.result import Result
 from debugger.target import SourceFile, Target, TargetError, targets_in
@@ -85,7 +85,6 @@ class Work:
     def open(self, document: Document) -> None:
         """A document with its first text."""
         self.documents[document.uri] = document
-        document.cursor = None
         document.saved = document.version
         self._analyse_in(document, 0, predict=self._options_for(document).predict is not When.MANUAL)
 
@@ -156,8 +155,14 @@ class Work:
         """Run a coroutine and keep it until it is done."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._forget)
         return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("unexpected", exc_info=error)
 
     # Analyses.
 
@@ -219,13 +224,13 @@ class Work:
             return
         target = function.target
         try:
-            best = await self._best_call(function, target)
+            noted = await self._in_thread(noted_call, target)
             basis = await self._in_thread(basis_of, target, call)
         except TargetError:
-            best = basis = None
+            noted = basis = None
         if document.version != version:
             return
-        if function.given is None and best is not None and best != call:
+        if function.given is None and noted is not None and noted.expression != call:
             basis = None  # the user has written another call down
         if basis is None or basis.digest != before.digest:
             function.stale = True
@@ -333,7 +338,9 @@ class Work:
         except (TargetError, ModelError) as error:
             if is_wanted():
                 function.problem = str(error)
-                self._on_problem(str(error))
+                # What is wrong with a text that is being written is no news.
+                if isinstance(error, ModelError) and not function.by_user:
+                    self._on_problem(str(error))
         finally:
             if function.task is me:
                 function.task = None
@@ -343,15 +350,19 @@ class Work:
 
     async def _best_call(self, function: Function, target: Target) -> str | None:
         if function.calls is None:
-            function.calls = tuple(await self._in_thread(find_calls, target))
+            found = await self._in_thread(best_call, target)
+            function.calls, function.all_calls = (found,) if found is not None else (), False
         return function.calls[0].expression if function.calls else None
 
-    async def calls(self, document: Document, qualname: str) -> Function:
-        """The function with its calls looked for. Raises WorkError."""
+    async def calls(self, document: Document, qualname: str, *, every: bool = False) -> Function:
+        """The function with its best call, or with every call, looked for. Raises WorkError."""
         await self.up_to_date(document)
         function = self._function(document, qualname)
         try:
             await self._best_call(function, function.target)
+            if every and not function.all_calls:
+                function.calls = tuple(await self._in_thread(find_calls, function.target))
+                function.all_calls = True
         except TargetError as error:
             raise WorkError(str(error)) from None
         return function

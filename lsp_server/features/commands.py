@@ -52,7 +52,7 @@ def register(server: ForetraceServer) -> None:
     async def calls(ls: ForetraceServer, *arguments: Any) -> list[dict[str, Any]]:
         document, qualname, _ = await _subject(ls, arguments)
         try:
-            function = await ls.work.calls(document, qualname)
+            function = await ls.work.calls(document, qualname, every=True)
         except WorkError as error:
             raise _Failed(str(error)) from None
         known = [
@@ -197,7 +197,7 @@ async def _turned(
 async def _picked(ls: ForetraceServer, document: Document, qualname: str) -> str | None:
     """The call that the user picks; clients without a prompt of their own show a message with buttons."""
     try:
-        function = await ls.work.calls(document, qualname)
+        function = await ls.work.calls(document, qualname, every=True)
     except WorkError as error:
         raise _Failed(str(error)) from None
     known = [call.expression for call in function.calls or ()][:8]

@@ -43,24 +43,22 @@ def register(server: ForetraceServer) -> None:
         await _watch(ls)
 
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
-    async def did_change(ls: ForetraceServer, params: types.DidChangeConfigurationParams) -> None:
-        before = _options(ls)
+    def did_change(ls: ForetraceServer, params: types.DidChangeConfigurationParams) -> None:
         settings = params.settings
         pushed: Any = cast("Mapping[str, Any]", settings).get(SECTION) if isinstance(settings, Mapping) else None
         if pushed is not None:
+            before = _options(ls)
             ls.options[""], problems = read_options(pushed)
             for folder in [folder for folder in ls.options if folder]:
                 del ls.options[folder]
             _say(ls, problems)
+            _apply(ls, before)
         else:
-            await _pull(ls)
-        _apply(ls, before)
+            ls.work.start(_pull_again(ls))
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
-    async def folders_changed(ls: ForetraceServer, params: types.DidChangeWorkspaceFoldersParams) -> None:
-        before = _options(ls)
-        await _pull(ls)
-        _apply(ls, before)
+    def folders_changed(ls: ForetraceServer, params: types.DidChangeWorkspaceFoldersParams) -> None:
+        ls.work.start(_pull_again(ls))
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
     def files_changed(ls: ForetraceServer, params: types.DidChangeWatchedFilesParams) -> None:
@@ -103,6 +101,12 @@ async def _pull(ls: ForetraceServer) -> None:
         problems += found
     ls.options = options
     _say(ls, problems)
+
+
+async def _pull_again(ls: ForetraceServer) -> None:
+    before = _options(ls)
+    await _pull(ls)
+    _apply(ls, before)
 
 
 def _options(ls: ForetraceServer) -> dict[Document, Options]:

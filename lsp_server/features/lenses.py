@@ -13,8 +13,8 @@ from lsp_server.protocol import Plain
 from lsp_server.server import ForetraceServer, json_object
 from lsp_server.work import WorkError
 
-_CALL = 60
-"""Characters of a call in a lens."""
+_CALL, _PROBLEM = 60, 100
+"""Characters of a call, and of a sentence, in a lens."""
 
 
 def register(server: ForetraceServer) -> None:
@@ -94,6 +94,8 @@ def _first(document: Document, function: Function) -> types.Command:
     call = function.given or function.call or (function.calls[0].expression if function.calls else None)
     if call is None:
         return _command("Predict a call…", "foretrace.otherCall", document, function)
+    if function.problem and function.view is None:
+        return _command(f"{shorten(function.problem, _PROBLEM)} Again", "foretrace.predict", document, function)
     return _command(f"Predict {shorten(call, _CALL)}", "foretrace.predict", document, function)
 
 

@@ -10,15 +10,16 @@ from lsp_server.server import ForetraceServer
 
 def register(server: ForetraceServer) -> None:
     """Let the server follow its documents."""
+    # None of these may wait: what comes next is about the text as it is then.
 
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
-    async def did_open(ls: ForetraceServer, params: types.DidOpenTextDocumentParams) -> None:
+    def did_open(ls: ForetraceServer, params: types.DidOpenTextDocumentParams) -> None:
         item = params.text_document
         if item.language_id not in ("python", ""):
             return
         document = ls.new_document(item.uri)
         document.update(item.version, ls.text_parts(item.uri))
-        await _open(ls, document)
+        _open(ls, document)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     def did_change(ls: ForetraceServer, params: types.DidChangeTextDocumentParams) -> None:
@@ -39,12 +40,12 @@ def register(server: ForetraceServer) -> None:
         _close(ls, params.text_document.uri)
 
     @server.feature(types.NOTEBOOK_DOCUMENT_DID_OPEN)
-    async def notebook_opened(ls: ForetraceServer, params: types.DidOpenNotebookDocumentParams) -> None:
+    def notebook_opened(ls: ForetraceServer, params: types.DidOpenNotebookDocumentParams) -> None:
         notebook = ls.workspace.get_notebook_document(notebook_uri=params.notebook_document.uri)
         if notebook is not None:
             document = ls.new_document(notebook.uri, is_notebook=True)
             document.update(notebook.version, ls.cell_parts(notebook))
-            await _open(ls, document)
+            _open(ls, document)
 
     @server.feature(types.NOTEBOOK_DOCUMENT_DID_CHANGE)
     def notebook_changed(ls: ForetraceServer, params: types.DidChangeNotebookDocumentParams) -> None:
@@ -66,14 +67,19 @@ def register(server: ForetraceServer) -> None:
         _close(ls, params.notebook_document.uri)
 
 
-async def _open(ls: ForetraceServer, document: Document) -> None:
+def _open(ls: ForetraceServer, document: Document) -> None:
     before = ls.work.documents.get(document.uri)
     if before is not None:
         ls.work.closed(before)
     ls.work.documents[document.uri] = document
-    await ls.configured.wait()
-    if not document.closed and ls.work.documents.get(document.uri) is document:
-        ls.work.open(document)
+    document.cursor = None  # the first text is no edit
+
+    async def begin() -> None:
+        await ls.configured.wait()
+        if not document.closed:
+            ls.work.open(document)
+
+    ls.work.start(begin())
 
 
 def _close(ls: ForetraceServer, uri: str) -> None:
