@@ -6,6 +6,7 @@ python docs/neovim_picture.py examples/binary_search.py 7 docs/images/neovim.svg
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ from rich.text import Text
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.editors.neovim import PLUGIN, Neovim, find_neovim
 
+UNDERLINE = re.compile(r"\x1b\[58[:;]2[:;]{1,2}\d+[:;]\d+[:;]\d+m")
+"""A line's own colour, which rich takes for something else."""
 WIDTH, HEIGHT = 116, 38
 THEME = TerminalTheme((20, 22, 27), (224, 226, 234), [(0, 0, 0)] * 8)  # Neovim's own; it says all other colours itself
 TMUX = ["tmux", "-L", "foretrace-picture"]
@@ -65,10 +68,12 @@ def screen(socket: Path, file: str, line: int) -> str:
     editor.command("Foretrace view")
     editor.until("the view", "return vim.bo.filetype == 'foretrace' and vim.fn.search('actual', 'n') > 0")
     editor.lua("vim.fn.winrestview({ topline = 1 }); vim.fn.search('^▶'); vim.cmd.redraw({ bang = true })")
+    editor.lua("vim.api.nvim_echo({ { _G.said[#_G.said] } }, false, {})")  # tests' helper keeps messages to itself
+    editor.lua("vim.cmd.redraw()")
     shown = subprocess.run([*TMUX, "capture-pane", "-p", "-e"], stdout=subprocess.PIPE, text=True, check=True).stdout
     nvim.command("qall!", async_=True)
     nvim.close()
-    return shown.rstrip("\n")
+    return UNDERLINE.sub("", shown.rstrip("\n"))
 
 
 if __name__ == "__main__":

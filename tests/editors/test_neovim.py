@@ -88,6 +88,31 @@ def test_values_come_by_themselves_and_follow_the_text(model, project):
         assert editor.lua("return vim.fn.maparg('K', 'n')") != ""
 
 
+def test_what_the_model_is_not_sure_of(model, project):
+    with neovim(project) as editor:
+        editor.enable(model, confidence=1)
+        editor.open(project / "total.py")
+        editor.until_hint(3, "result = 0 ?", "ForetraceUnsure")
+
+
+def test_only_a_trusted_project_is_checked_on_saving(model, project):
+    with neovim(project) as editor:
+        editor.lua("require('foretrace').options.trusted = { ... }", str(project.parent))
+        editor.enable(model, check="save")
+        editor.open(project / "total.py")
+        until_predicted(editor)
+        editor.lua("vim.api.nvim_buf_set_lines(0, 2, 3, true, { '    result = 10' })")
+        editor.command("write")
+        editor.until_hint(6, "returns 16 ✓", "ForetraceConfirmed")
+        trusted = "local id, status = next(require('foretrace.server').statuses); return status.trusted"
+        assert editor.lua(trusted) is True
+    with neovim(project) as editor:
+        editor.enable(model, check="save")
+        editor.open(project / "total.py")
+        editor.until_hint(6, "returns 16", "ForetracePredicted")
+        assert editor.lua(trusted) is False
+
+
 def test_a_check_confirms(model, project):
     with neovim(project) as editor:
         editor.enable(model)
