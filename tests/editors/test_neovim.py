@@ -245,6 +245,15 @@ def test_lenses_run_with_the_same_messages(model, project):
               and vim.list_contains(titles, "All 3 turns ▶")
             """,
         )
+        shown = """
+            local marks = vim.api.nvim_buf_get_extmarks(0, -1, { 1, 0 }, { 1, -1 }, { details = true })
+            for _, mark in ipairs(marks) do
+              local texts = vim.tbl_map(function(chunk) return chunk[1] end, mark[4].virt_text or {})
+              if vim.list_contains(texts, "Other call…") then return table.concat(texts) end
+            end
+        """
+        line = "Predict total([1, 2, 3]) | Check against a real run | Other call… | All 3 turns ▶"
+        editor.until("the lenses in their order", f"return (function() {shown} end)() == args[2]", line)
         editor.put_cursor(2)
         editor.lua("""
             vim.ui.select = function(items, options, choose)
@@ -356,6 +365,26 @@ def test_trust_holds_for_folders_and_all_below(project, tmp_path):
         assert not editor.lua(trusts, str(project), [str(project)[:-1]])
         assert not editor.lua(trusts, str(project), [])
         assert editor.lua(trusts, str(project), True)
+
+
+def test_another_model_and_the_log(model, project):
+    other = model.with_name("other.gguf")
+    other.write_text("another stand-in\n")
+    with neovim(project) as editor:
+        editor.command("Foretrace log")
+        editor.until_said("is empty: nothing went wrong so far")
+        editor.enable(model)
+        editor.open(project / "total.py")
+        until_predicted(editor)
+        assert not other.with_suffix(".asked").exists()
+        editor.command(f"Foretrace model {other}")
+        editor.until_said("predicts from now on")
+        editor.until("its prediction", "return vim.uv.fs_stat(args[2]) ~= nil", str(other.with_suffix(".asked")))
+        editor.command("Foretrace model")  # the stand-in's command lists none
+        editor.until_said("name one, as in :Foretrace model nano")
+        editor.lua("vim.lsp.log.error('something went wrong')")
+        editor.command("Foretrace log")
+        assert "something went wrong" in editor.lua("return vim.api.nvim_get_current_line()")
 
 
 def test_a_broken_model_is_said(model, project):

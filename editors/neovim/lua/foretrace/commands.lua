@@ -19,6 +19,7 @@ local M = {}
 
 ---@param sentence string
 local function echo(sentence)
+  vim.cmd.redraw() -- a prompt that was just answered would make it wait for <Enter>
   api.nvim_echo({ { "foretrace: " .. sentence } }, false, {})
 end
 
@@ -187,6 +188,10 @@ end
 
 local function open_log()
   local path = vim.lsp.log.get_filename()
+  if (vim.uv.fs_stat(path) or { size = 0 }).size == 0 then
+    echo(("%s is empty: nothing went wrong so far."):format(path))
+    return
+  end
   vim.cmd.split({ args = { vim.fn.fnameescape(path) } })
   vim.bo.modifiable = false
   vim.cmd.normal({ "G", bang = true })

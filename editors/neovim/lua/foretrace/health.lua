@@ -57,7 +57,8 @@ end
 function M.check()
   vim.health.start("foretrace: Neovim")
   if vim.fn.has("nvim-0.11") == 1 then
-    vim.health.ok(("Neovim %s"):format(vim.version()))
+    local version = vim.version()
+    vim.health.ok(("Neovim %d.%d.%d"):format(version.major, version.minor, version.patch))
   else
     vim.health.error("Neovim is too old", "Install 0.11 or newer")
     return

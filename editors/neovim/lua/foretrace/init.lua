@@ -175,7 +175,12 @@ function M.refresh_lenses(bufnr)
     local client = api.nvim_buf_is_loaded(bufnr) and server.client(bufnr)
     if client and lens_requests[bufnr] == request then
       local params = { textDocument = { uri = vim.uri_from_bufnr(bufnr) } }
-      client:request("textDocument/codeLens", params, vim.lsp.codelens.on_codelens, bufnr)
+      client:request("textDocument/codeLens", params, function(err, result, context)
+        for index, lens in ipairs(result or {}) do
+          lens.range.start.character = index -- by which Neovim sorts those of a line; equal ones come in any order
+        end
+        vim.lsp.codelens.on_codelens(err, result, context)
+      end, bufnr)
     end
   end, 150)
 end
