@@ -21,6 +21,8 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	@./setup.sh luacheck lua-check
+	luacheck --quiet --config editors/neovim/.luacheckrc editors/neovim
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix

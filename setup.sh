@@ -16,6 +16,12 @@ install_packages() {
     fi
 }
 
+# `./setup.sh PROGRAM PACKAGE` only makes sure that a program is there.
+if [ $# -eq 2 ]; then
+    command -v "$1" >/dev/null 2>&1 || install_packages "$2"
+    exit
+fi
+
 command -v "$PYTHON" >/dev/null 2>&1 || install_packages python3 python3-venv
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
     complain "foretrace needs Python 3.10 or newer; name one: make PYTHON=python3.11 demo"

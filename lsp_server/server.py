@@ -193,6 +193,11 @@ class ForetraceServer(LanguageServer):
         """Whether the client has a capability, as `workspace.inlay_hint.refresh_support`."""
         return bool(get_capability(self.client_capabilities, capability, False))
 
+    @property
+    def client_pulls(self) -> bool:
+        """Whether the client asks for diagnostics, and again when told to; Neovim 0.11 asks after edits only."""
+        return self.can("text_document.diagnostic") and self.can("workspace.diagnostics.refresh_support")
+
     def say(self, sentence: str, kind: types.MessageType = types.MessageType.Warning) -> None:
         """Show a sentence to the user."""
         self.window_show_message(types.ShowMessageParams(kind, sentence))
@@ -228,13 +233,13 @@ class ForetraceServer(LanguageServer):
         for document in changed:
             params = {"uri": document.uri, "version": document.version}
             self.protocol.notify("foretrace/didUpdate", params)
-            if not self.can("text_document.diagnostic"):
+            if not self.client_pulls:
                 self.push_diagnostics(document)
         if self.can("workspace.inlay_hint.refresh_support"):
             self._refresh_hints()
         if self.can("workspace.code_lens.refresh_support"):
             self._refresh_lenses()
-        if self.can("text_document.diagnostic") and self.can("workspace.diagnostics.refresh_support"):
+        if self.client_pulls:
             self._refresh_diagnostics()
         self.tell_status()
 

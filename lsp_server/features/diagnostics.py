@@ -14,7 +14,7 @@ _SOURCE = "foretrace"
 
 
 def register(server: ForetraceServer) -> None:
-    """Answer clients that pull; to others diagnostics are pushed."""
+    """Answer clients that pull and can be told to pull again; to others diagnostics are pushed."""
     server.push_diagnostics = lambda document: publish(server, document)
     options = types.DiagnosticOptions(inter_file_dependencies=False, workspace_diagnostics=False, identifier=_SOURCE)
 
@@ -22,7 +22,8 @@ def register(server: ForetraceServer) -> None:
     def diagnostic(
         ls: ForetraceServer, params: types.DocumentDiagnosticParams
     ) -> types.RelatedFullDocumentDiagnosticReport:
-        found = ls.find(params.text_document.uri)
+        # Where they are pushed, nothing, or they would show twice.
+        found = ls.find(params.text_document.uri) if ls.client_pulls else None
         items = _by_part(ls, found[0]).get(found[1].uri, []) if found is not None else []
         return types.RelatedFullDocumentDiagnosticReport(items)
 

@@ -87,6 +87,6 @@ def _close(ls: ForetraceServer, uri: str) -> None:
     if document is None:
         return
     ls.work.closed(document)
-    if not ls.can("text_document.diagnostic"):
+    if not ls.client_pulls:
         for part in document.parts:
             ls.text_document_publish_diagnostics(types.PublishDiagnosticsParams(part.uri, []))

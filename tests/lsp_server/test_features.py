@@ -271,6 +271,27 @@ def test_pulled_diagnostics(runtime, model, tmp_path):
     run(work())
 
 
+def test_diagnostics_are_pushed_where_a_pull_cannot_be_asked_for(runtime, model, tmp_path):
+    """Neovim 0.11: it pulls after edits, and would not hear of a check."""
+    uri = write(tmp_path, WRONG)
+    capabilities = types.ClientCapabilities(
+        text_document=types.TextDocumentClientCapabilities(diagnostic=types.DiagnosticClientCapabilities())
+    )
+
+    async def work():
+        async with editor(model, runtime, capabilities=capabilities) as client:
+            client.open(uri, WRONG)
+            await predicted(client, uri, "total")
+            await client.run("check", uri=uri, function="total")
+            await client.until(lambda: [e for e in client.diagnostics(uri) if e.code == "divergence"])
+            report = await client.ask(
+                client.text_document_diagnostic_async(types.DocumentDiagnosticParams(types.TextDocumentIdentifier(uri)))
+            )
+            assert not report.items  # not twice
+
+    run(work())
+
+
 def apply(text: str, action: types.CodeAction, uri: str) -> str:
     [edit] = action.edit.changes[uri]
     lines = text.splitlines(keepends=True)

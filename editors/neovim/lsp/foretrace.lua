@@ -1,0 +1,2 @@
+-- What `vim.lsp.enable("foretrace")` starts; `vim.lsp.config("foretrace", {...})` changes it as that of any server.
+return require("foretrace").config()
