@@ -32,11 +32,8 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench.capture
 	$(BIN)/python -m bench.busy
 	$(BIN)/python -m bench.memory
-<<<<<<< HEAD
 	$(BIN)/python -m bench.predict --quick
-=======
 	$(BIN)/python -m bench.server
->>>>>>> server
 
 clean:
 	rm -rf $(VENV) build dist
