@@ -34,7 +34,7 @@ def _rescaled(whole: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 def product(left: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor]) -> Tensor:
     """The float32 product of [m, k] and [k, n], each int8 values and scales [m, 1] and [1, n]."""
-    return _rescaled(torch._int_mm(left[0], right[0]), left[1], right[1])
+    return _rescaled(torch.ops.aten._int_mm(left[0], right[0]), left[1], right[1])
 
 
 class _Int8Product(torch.autograd.Function):
