@@ -1,8 +1,9 @@
 """How many calls of the model and how much time predictions take: `python -m bench.predict [--quick] [--model GGUF]`.
 
 In the same run, on the same GGUF and the same prompts: our predictions; greedy decoding with llama-cpp-python as its
-users do it (`create_completion` with temperature 0, fed token ids since special tokens split text), for as many tokens;
-and the same with its `LlamaPromptLookupDecoding`. Workload: calls of MBPP functions that nano was not trained on, and
+users do it (`create_completion` with temperature 0, fed token ids since special tokens split text), for as many tokens
+or until it ends its text; and the same with its `LlamaPromptLookupDecoding`. They take turns, so that what else keeps the
+machine busy keeps all of them waiting alike. Workload: calls of MBPP functions that nano was not trained on, and
 long runs (500 frames and more) of small loops. Table, then JSON.
 """
 
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -299,7 +301,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cases = short_cases(functions, frames, folder)
-        with Runtime.open(options.model, context=CONTEXT) as runtime:
+        with (
+            Runtime.open(options.model, context=CONTEXT) as runtime,
+            closing(Peer(options.model, lookup=False)) as greedy_peer,
+            closing(Peer(options.model, lookup=True)) as lookup_peer,
+        ):
             for target, call in [*cases, *long_cases(long_runs, folder)]:
                 limit = frames if (target, call) in cases else LONG_FRAMES + 100
                 say(f"{call[:60]}")
@@ -321,6 +327,9 @@ def main() -> None:
                 confirmed.add(
                     len(runs[-1].tokens) - len(runs[-1].prompt), runtime.calls - calls, time.perf_counter() - began
                 )
+                room = min(options.most, CONTEXT // 2 - len(run.prompt) - 16, len(run.tokens) - len(run.prompt))
+                greedy_peer.write(run.prompt, room, greedy)
+                lookup_peer.write(run.prompt, room, lookup)
             say("an edited function")
             edit, same = edited_speedup(runtime, folder)
             assert same
@@ -339,13 +348,6 @@ def main() -> None:
             done = list(predict_many(runtime, many, max_frames=frames))
             together = time.perf_counter() - began
             assert len(done) == len(many)
-    for cost, with_lookup in ((greedy, False), (lookup, True)):
-        say("llama-cpp-python")
-        peer = Peer(options.model, lookup=with_lookup)
-        for run in runs:
-            room = min(options.most, CONTEXT // 2 - len(run.prompt) - 16)
-            peer.write(run.prompt, min(len(run.tokens) - len(run.prompt), room), cost)
-        peer.close()
 
     table = Table(
         "way", "tokens", "model calls", "tokens a call", "tokens/s", title=f"Predicting with {options.model.name}"
