@@ -2,8 +2,8 @@
 
 In the same run, on the same GGUF and the same prompts: our predictions; greedy decoding with llama-cpp-python as its
 users do it (`create_completion` with temperature 0, fed token ids since special tokens split text), for as many tokens
-or until it ends its text; and the same with its `LlamaPromptLookupDecoding`. They take turns, so that what else keeps the
-machine busy keeps all of them waiting alike. Workload: calls of MBPP functions that nano was not trained on, and
+or until it ends its text; and the same with its `LlamaPromptLookupDecoding`. They take turns, so that what else keeps
+the machine busy slows all of them alike. Workload: calls of MBPP functions that nano was not trained on, and
 long runs (500 frames and more) of small loops. Table, then JSON.
 """
 
