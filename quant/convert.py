@@ -268,8 +268,6 @@ def _write_metadata(writer: gguf.GGUFWriter, opened: Checkpoint, dtype: str, rep
         if owner:
             writer.add_base_model_organization(index, owner)
             writer.add_base_model_repo_url(index, f"https://huggingface.co/{base}")
-    writer.add_uint32("foretrace.format_version", FORMAT_VERSION)
-    writer.add_float32(TEMPERATURE_KEY, 1.0)  # taken at its word until it is measured: `python -m nano.calibrate`
     writer.add_file_type(_FILE_TYPES[dtype])
     write_shape(writer, shape, norm_epsilon=opened.norm_epsilon, rope_theta=opened.rope.theta)
     _write_vocabulary(writer, opened)
@@ -293,6 +291,8 @@ def write_shape(writer: gguf.GGUFWriter, shape: Shape, *, norm_epsilon: float, r
     writer.add_rope_freq_base(rope_theta)
     if writer.arch != ARCHITECTURE:
         return
+    writer.add_uint32("foretrace.format_version", FORMAT_VERSION)
+    writer.add_float32(TEMPERATURE_KEY, 1.0)  # taken at its word until it is measured: `python -m nano.calibrate`
     writer.add_sliding_window(shape.window)
     writer.add_sliding_window_pattern(shape.windowed)
     writer.add_logit_scale(1.0)
