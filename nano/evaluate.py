@@ -136,12 +136,10 @@ def same(predicted: Frame, actual: Frame) -> bool:
 
 
 def target_of(case: Case, folder: Path) -> Target:
-    """The function that the case calls, in a file of its own."""
+    """The function that the call enters first, in a file of its own."""
     path = folder / "program.py"
     path.write_text(case.source, encoding="utf-8")
-    called = ast.parse(case.call, mode="eval").body
-    assert isinstance(called, ast.Call) and isinstance(called.func, ast.Name)
-    return find_targets(f"{path}::{called.func.id}")[0]
+    return find_targets(f"{path}:{case.actual.frames[0].line}")[0]
 
 
 def measure(runtime: Runtime, case: Case, folder: Path, constrained: bool = True) -> Measured:

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from gguf import GGUFReader
 
-from nano.evaluate import SHIPPED, Case, Summary, evaluate, generated, same, to_json
+from debugger.actual.record import record_in_process
+from nano.evaluate import SHIPPED, Case, Summary, evaluate, generated, same, target_of, to_json
 from nano.programs import programs
 from nano.tokenizer import SegmentTokenizer, Vocabulary, build_tokenizer
 from quant.runtime import Runtime
@@ -53,6 +55,12 @@ def test_the_shipped_model_traces_held_out_programs(runtime: Runtime):
     assert sum(each["count"] for each in found["values"].values()) > 50
     assert found["values"]["int"]["right"] > 0.5
     assert 0 < found["calibration_error"] < 0.3
+
+
+def test_any_call_has_its_target(tmp_path: Path):
+    source = "class A:\n    def __init__(self, n):\n        self.n = n\n\n    def f(self):\n        return self.n\n"
+    case = Case("classes", source, "A(3).f()", record_in_process(source, "A(3).f()", 20))
+    assert target_of(case, tmp_path).qualname == "A.__init__"
 
 
 def test_a_wrong_value_is_not_exact():
