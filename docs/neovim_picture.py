@@ -59,7 +59,7 @@ def screen(socket: Path, file: str, line: int) -> str:
         "the outcome, also in the lenses",
         """
         local said = table.concat(_G.said, " ")
-        return (said:find("Confirmed", 1, true) or said:find("was predicted as", 1, true))
+        return (said:find("Confirmed", 1, true) or said:find(", the real run", 1, true))
           and vim.iter(vim.lsp.codelens.get(0)):all(function(lens)
             return lens.command and not lens.command.title:find("…", -3, true) or lens.command.title == "Other call…"
           end)

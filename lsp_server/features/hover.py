@@ -61,9 +61,9 @@ def describe(document: Document, function: Function) -> str:
         return f"Confirmed: {result.call} {outcome_text(result.actual)}, as predicted."
     if result.predicted is not None and result.actual is not None and result.status is Status.DIVERGED:
         return (
-            f"{result.call} was predicted as {outcome_text(result.predicted)}, and the real run "
+            f"{result.call}: the prediction {outcome_text(result.predicted)}, the real run "
             f"{outcome_text(result.actual)}."
         )
     if result.detail:
         return result.detail
-    return f"{result.call}: predicted as {outcome_text(result.predicted)}." if result.predicted is not None else ""
+    return f"{result.call}: the prediction {outcome_text(result.predicted)}." if result.predicted is not None else ""

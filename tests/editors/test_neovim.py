@@ -150,7 +150,7 @@ def test_a_check_finds_a_divergence_and_the_view_shows_it(model, project):
         editor.command("Foretrace view")
         editor.until("the view", "return vim.bo.filetype == 'foretrace' and vim.fn.search('returns 12', 'n') > 0")
         editor.command("Foretrace check")  # from within the view it is about the function that this shows
-        editor.until_said("was predicted as")
+        editor.until_said(", the real run")
         lines = editor.until(
             "both runs in the view",
             """
@@ -454,7 +454,7 @@ def test_the_whole_path_with_the_bundled_model(project):
             "the outcome",
             """
             return vim.iter(_G.said):any(function(each)
-              return each:find("Confirmed", 1, true) or each:find("was predicted as", 1, true)
+              return each:find("Confirmed", 1, true) or each:find(", the real run", 1, true)
             end)
             """,
         )

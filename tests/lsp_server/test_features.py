@@ -187,7 +187,7 @@ def test_a_check_shows_where_the_runs_part(runtime, model, tmp_path):
             client.open(uri, WRONG)
             summary = await client.run("check", uri=uri, function="total")
             assert summary["status"] == "diverged"
-            assert summary["text"] == "total([1, 2, 3]) was predicted as returned 12, and the real run returned 6."
+            assert summary["text"] == "total([1, 2, 3]): the prediction returned 12, the real run returned 6."
             labels, states = await client.labels(uri), await client.states(uri)
             assert labels[8] == "result = 2 ≠ 1 …" and labels[11] == "returns 12 ≠ returns 6"
             assert labels[6] == "result = 0 ✓"
