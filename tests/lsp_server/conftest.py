@@ -37,8 +37,9 @@ def model(tmp_path):
 
 @pytest.fixture(autouse=True)
 def no_process_is_left():
+    before = set(psutil.Process().children(recursive=True))  # such as what multiprocessing keeps for other tests
     yield
-    children = psutil.Process().children(recursive=True)
+    children = set(psutil.Process().children(recursive=True)) - before
     _, alive = psutil.wait_procs(children, timeout=30)
     for process in alive:
         process.kill()
