@@ -337,7 +337,7 @@ async def cancelling(folder: Path, settings: dict[str, Any], times: int) -> floa
         for _ in range(times):
             prediction = asyncio.create_task(client.command("predict", uri, "count"))
 
-            async def begun() -> bool:
+            async def begun(prediction: asyncio.Task[Any] = prediction) -> bool:
                 function = await client.function(uri, "count")
                 # A model can also think that the loop ends at once; there is nothing to cancel then.
                 return prediction.done() or (function is not None and function.predicting and function.steps > 3)
