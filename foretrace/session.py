@@ -22,7 +22,7 @@ from debugger.judge import judge
 from debugger.pieces import first_line_of
 from debugger.report.result import Model, Result, Status
 from debugger.target import Target, TargetError, find_targets
-from debugger.trace import Event, Frame, Trace
+from debugger.trace import Ending, Event, Frame, Trace
 from foretrace.options import Check, Mode
 
 if TYPE_CHECKING:
@@ -294,7 +294,11 @@ class Session:
             calls = [frame for frame in trace.frames if frame.event is Event.CALL] if trace is not None else []
             self._ran.update((job.path, frame.function, frame.line) for frame in calls)
         version = self.interpreter.version if self.interpreter is not None else None
-        return replace(judge(job.target, job.call, predicted, actual, version), timings=timings)
+        result = judge(job.target, job.call, predicted, actual, version)
+        cut = next((trace for trace in (actual, predicted) if trace is not None and is_cut(trace)), None)
+        if result.status is Status.UNFINISHED and cut is not None and cut.outcome.ending in _ALLOWS_MORE:
+            result = replace(result, detail=f"{result.detail} {_ALLOWS_MORE[cut.outcome.ending]}")
+        return replace(result, timings=timings)
 
     def has_run(self, job: Job) -> bool:
         """Whether the job's function has run as part of another one: it needs no call of its own."""
@@ -410,6 +414,12 @@ class Session:
             self._runs[path] = self._stack.enter_context(closing(runs))
         result = next(self._runs[path])
         return (None, str(result)) if isinstance(result, RunError) else (result, "")
+
+
+_ALLOWS_MORE = {
+    Ending.OUT_OF_FRAMES: "--max-frames allows more.",
+    Ending.TIMED_OUT: "--timeout allows more.",
+}
 
 
 def exit_code(results: Iterable[Result]) -> Exit:

@@ -279,6 +279,8 @@ def test_code_that_misbehaves_is_reported_call_by_call(folder):
     }
     assert "NameError: name 'undefined' is not defined" in found["build(undefined)"]["detail"]
     assert "TypeError" in found["build([1] * 'x')"]["detail"]
+    assert found["endless()"]["detail"].endswith("--max-frames allows more.")
+    assert found["sleep()"]["detail"].endswith("--timeout allows more.")
     assert "exit code 3" in found["vanish()"]["detail"]
     assert "SIGSEGV" in found["crash()"]["detail"]
     assert found["deeper(0)"]["actual"]["outcome"]["value"].startswith("RecursionError(")
