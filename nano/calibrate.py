@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import gguf
 
 from nano.calibration import calibration_error, fit_temperature
-from nano.evaluate import CONTEXT, HELD_OUT_SEED, Case, evaluate
+from nano.evaluate import CONTEXT, HELD_OUT_SEED, Case, measure_forced
 from nano.programs import programs
 from quant.gguf_file import TEMPERATURE_KEY
 from quant.runtime import Runtime
@@ -37,12 +38,12 @@ def main() -> None:
     """Fit, write, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--programs", type=int, default=100)
+    parser.add_argument("--programs", type=int, default=300)
     options = parser.parse_args()
     drawn = itertools.islice(programs(SEED, held_out=True), options.programs)
     cases = (Case(program.kind, program.source, program.call, trace) for program, trace in drawn)
-    with Runtime.open(options.model, context=CONTEXT) as runtime:
-        judged = [each for case in evaluate(runtime, cases) for each in case.judged]
+    with Runtime.open(options.model, context=CONTEXT) as runtime, tempfile.TemporaryDirectory() as folder:
+        judged = [each for case in cases for each in measure_forced(runtime, case, Path(folder)).judged]
     temperature = fit_temperature(judged)
     write_temperature(options.model, temperature)
     result = {

@@ -142,12 +142,20 @@ def target_of(case: Case, folder: Path) -> Target:
     return find_targets(f"{path}:{case.actual.frames[0].line}")[0]
 
 
-def measure(runtime: Runtime, case: Case, folder: Path, constrained: bool = True) -> Measured:
-    """One case, forced and free."""
-    target = target_of(case, folder)
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """What the model makes of each next frame of a case when it is shown the real ones before."""
+
+    exact: Sequence[bool]
+    values: Sequence[Value]
+    judged: Sequence[Judged]
+
+
+def measure_forced(runtime: Runtime, case: Case, folder: Path, constrained: bool = True) -> Forced:
+    """The next frames of one case: each real frame is read once, and only what is wrong is written."""
     forced = check(
-        runtime, target, case.call, case.actual, mode=CheckMode.FORCED, constrained=constrained, temperature=1.0,
-        max_frames=len(case.actual.frames),
+        runtime, target_of(case, folder), case.call, case.actual, mode=CheckMode.FORCED, constrained=constrained,
+        temperature=1.0, max_frames=len(case.actual.frames),
     )  # fmt: skip
     exact: list[bool] = []
     values: list[Value] = []
@@ -168,12 +176,19 @@ def measure(runtime: Runtime, case: Case, folder: Path, constrained: bool = True
                 Judged(sure, (proposed.value if name == VALUE else proposed.locals.get(name)) == _value(frame, name))
                 for name, sure in proposed.confidence.items()
             ]
+    return Forced(exact, values, judged)
+
+
+def measure(runtime: Runtime, case: Case, folder: Path, constrained: bool = True) -> Measured:
+    """One case, forced and free."""
+    forced = measure_forced(runtime, case, folder, constrained)
     free = check(
-        runtime, target, case.call, case.actual, constrained=constrained, max_frames=len(case.actual.frames) + 10
-    ).predicted
+        runtime, target_of(case, folder), case.call, case.actual, constrained=constrained,
+        max_frames=len(case.actual.frames) + 10,
+    ).predicted  # fmt: skip
     final = free.outcome.ending is case.actual.outcome.ending and free.outcome.value == case.actual.outcome.value
     whole = final and len(free.frames) == len(case.actual.frames) and all(map(same, free.frames, case.actual.frames))
-    return Measured(case.kind, exact, whole, final, values, judged)
+    return Measured(case.kind, forced.exact, whole, final, forced.values, forced.judged)
 
 
 def _judge_values(actual: Frame, proposed: Frame | None, known: Mapping[str, str]) -> Iterator[Value]:
