@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 import foretrace
+from debugger.predicted.mode import CheckMode
 from foretrace.models import BUNDLED
-from foretrace.options import Check, Dtype, Format, Mode, Quantization
+from foretrace.options import Dtype, Format, Mode, Quantization
 
 if TYPE_CHECKING:
     from foretrace.session import Options
@@ -130,12 +131,12 @@ def diff(
         ),
     ] = None,
     mode: Annotated[
-        Check,
+        CheckMode,
         typer.Option(
             "--mode",
             help="After a difference: the model alone goes on, or from the real step that replaces the wrong one.",
         ),
-    ] = Check.FREE,
+    ] = CheckMode.FREE,
     unconstrained: Unconstrained = False,
     no_cache: NoCache = False,
     full: Full = False,
@@ -144,7 +145,7 @@ def diff(
     """Predict, run for real, and compare."""
 
     def work() -> int:
-        if predicted is not None and mode is Check.FORCED:
+        if predicted is not None and mode is CheckMode.FORCED:
             raise _usage_error("--mode forced asks the model at every step, so it does not go with --predicted.")
         options = _options(model, python, max_frames, timeout, unconstrained, predicted, context)
         options = replace(options, check=mode, cached=not no_cache)

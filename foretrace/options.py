@@ -24,13 +24,6 @@ class Mode(Enum):
     RUN = "run"
 
 
-class Check(str, Enum):
-    """How a prediction goes on after its first difference from the real run."""
-
-    FREE = "free"
-    FORCED = "forced"
-
-
 class Dtype(str, Enum):
     """How a converted checkpoint stores its matrices."""
 

@@ -20,10 +20,11 @@ from debugger.calls import Origin, find_calls, parse_call
 from debugger.diff import is_cut
 from debugger.judge import judge
 from debugger.pieces import first_line_of
+from debugger.predicted.mode import CheckMode
 from debugger.report.result import Model, Result, Status
 from debugger.target import Target, TargetError, find_targets
 from debugger.trace import Ending, Event, Frame, Trace
-from foretrace.options import Check, Mode
+from foretrace.options import Mode
 
 if TYPE_CHECKING:
     from foretrace.store import Store
@@ -69,7 +70,7 @@ class Options:
     """Tokens that the model shall have room for; None leaves it to what fits."""
     predicted: Path | None = None
     """A file with frames to take instead of asking the model."""
-    check: Check = Check.FREE
+    check: CheckMode = CheckMode.FREE
     """How a prediction beside a real run goes on after its first difference."""
     cached: bool = True
     """Whether predictions are kept, and those of before taken."""
@@ -372,7 +373,7 @@ class Session:
     def _newly_predicted(
         self, target: Target, call: str, actual: Trace | None, max_frames: int
     ) -> tuple[Trace, Trace | None]:
-        from debugger.predicted.check import CheckMode, check
+        from debugger.predicted.check import check
         from debugger.predicted.predict import predict
 
         constrained = self._options.constrained
@@ -391,7 +392,7 @@ class Session:
             target,
             call,
             actual,
-            mode=CheckMode(self._options.check.value),
+            mode=self._options.check,
             max_frames=max_frames,
             constrained=constrained,
             on_frame=self._on_frame,

@@ -40,8 +40,9 @@ from rich.console import Console
 from rich.table import Table
 
 from debugger.actual.record import record_in_process
-from debugger.predicted.check import CheckMode, check
+from debugger.predicted.check import check
 from debugger.predicted.codec import same_python_frame
+from debugger.predicted.mode import CheckMode
 from debugger.target import Target, find_targets
 from debugger.trace import VALUE, Ending, Frame, Trace
 from nano.calibration import Judged, calibration_error, plot

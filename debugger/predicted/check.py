@@ -10,25 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 
 from debugger.predicted.codec import Segment, parse_locals
 from debugger.predicted.draft import RunDrafter
 from debugger.predicted.evaluation import Evaluation, drive
+from debugger.predicted.mode import CheckMode
 from debugger.predicted.predict import CONTEXT_FULL, DEFAULT_MAX_FRAMES, Predictor
 from debugger.predicted.prompt import ending_frames
 from debugger.target import Target
 from debugger.trace import VALUE, Ending, Frame, Outcome, Trace
 from quant.runtime import Runtime
-
-
-class CheckMode(str, Enum):
-    """How a prediction goes on after its first difference from the real run."""
-
-    FREE = "free"
-    """From its own frames."""
-    FORCED = "forced"
-    """From the real ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ import textwrap
 import pytest
 
 from debugger.actual.record import record_in_process
-from debugger.predicted.check import CheckMode, check
+from debugger.predicted.check import check
+from debugger.predicted.mode import CheckMode
 from debugger.predicted.predict import Predictor, Proposal, predict
 from debugger.trace import VALUE, Ending, Event
 from tests.debugger.predicted.test_draft import CALLS, MoodyRuntime
