@@ -15,13 +15,9 @@ from dataclasses import dataclass, field
 from types import CodeType
 
 from debugger.bytecode import Graph, Instruction, Reports, Step
+from debugger.callers import calling_lines, words
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_QUIET = _words(
+_QUIET = words(
     """
     BUILD_LIST BUILD_SLICE BUILD_STRING BUILD_TUPLE CACHE COPY COPY_FREE_VARS DUP_TOP DUP_TOP_TWO EXTENDED_ARG GEN_START
     IS_OP JUMP_ABSOLUTE JUMP_BACKWARD JUMP_BACKWARD_NO_INTERRUPT JUMP_FORWARD KW_NAMES LIST_APPEND LIST_TO_TUPLE
@@ -34,7 +30,7 @@ _QUIET = _words(
 )
 """Neither run user code nor raise."""
 
-_DROPPING = _words(
+_DROPPING = words(
     """
     DELETE_DEREF DELETE_FAST DELETE_GLOBAL END_FOR END_SEND POP_EXCEPT POP_TOP RETURN_CONST RETURN_VALUE STORE_DEREF
     STORE_FAST STORE_FAST_LOAD_FAST STORE_FAST_STORE_FAST STORE_GLOBAL
@@ -42,7 +38,7 @@ _DROPPING = _words(
 )
 """Release a value: user code runs only if that closes a generator or calls `__del__`."""
 
-_LOADING = _words(
+_LOADING = words(
     """
     CHECK_EXC_MATCH DELETE_DEREF DELETE_FAST DELETE_GLOBAL JUMP_IF_NOT_EXC_MATCH LOAD_BUILD_CLASS LOAD_CLASSDEREF
     LOAD_DEREF LOAD_FAST LOAD_FAST_CHECK LOAD_FAST_LOAD_FAST LOAD_GLOBAL YIELD_VALUE
@@ -180,6 +176,8 @@ class _Effects:
     """Operators, attributes and loops can reach functions of this file."""
     releases_call: bool
     """Releasing a value can run code of this file: a generator is closed, or there is a `__del__`."""
+    calling_lines: frozenset[int] | None
+    """The only lines from which calls can reach functions of this file; None: any."""
 
     @classmethod
     def of(cls, tree: ast.Module, calls: Iterable[str]) -> _Effects:
@@ -195,7 +193,9 @@ class _Effects:
         trees = [tree, *(ast.parse(call, mode="eval") for call in calls)]
         escapes = any(isinstance(n, ast.Lambda) for other in trees[1:] for n in ast.walk(other))
         escapes = escapes or any(name in functions for other in trees for name in _names_used_as_values(other))
-        return cls(suspends or hides or escapes, suspends or "__del__" in functions)
+        operators_call = suspends or hides or escapes
+        lines = None if operators_call else calling_lines(tree)
+        return cls(operators_call, suspends or "__del__" in functions, lines)
 
     def of_instruction(self, instruction: Instruction, *, in_class_body: bool) -> tuple[bool, bool]:
         """Whether it can call user code, and whether it can raise."""
@@ -207,10 +207,13 @@ class _Effects:
         if name == "RERAISE":
             return self.releases_call, False
         if name.startswith(_CALLING):
-            return True, True
+            return self._may_call_from(instruction.line), True
         if name.endswith("_NAME") and not in_class_body:
             return False, True
         return self.operators_call, True
+
+    def _may_call_from(self, line: int | None) -> bool:
+        return self.calling_lines is None or line is None or line in self.calling_lines
 
 
 _STOPITERATION_ERROR = 3  # turns a StopIteration that leaves a generator into a RuntimeError

@@ -26,7 +26,7 @@ from debugger.target import Target
 from debugger.trace import Ending, Event, Frame, Outcome, Trace
 from quant.runtime import Runtime
 
-FORMAT = 1
+FORMAT = 2
 """Counts up when a prediction of the same input may come out differently."""
 MAX_BYTES = 64 << 20
 """What has not been asked for for longest goes first."""

@@ -82,7 +82,7 @@ def test_every_step_of_a_hard_program_is_allowed(version: str) -> None:
 def test_the_oracle_notices_a_wrong_step(tmp_path: Path) -> None:
     package = tmp_path / "debugger"
     package.mkdir()
-    for name in ("__init__.py", "bytecode.py", "flow.py"):
+    for name in ("__init__.py", "bytecode.py", "callers.py", "flow.py"):
         text = (ROOT / "debugger" / name).read_text("utf-8")
         (package / name).write_text(text.replace("lines.add(line)", "lines.add(line + 1)"), "utf-8")
     programs = [{"id": "p", "source": "def f(a):\n    if a:\n        a = 2\n    return a\n", "calls": ["f(1)"]}]
@@ -151,9 +151,9 @@ def test_a_multi_line_statement_visits_lines_back_and_forth() -> None:
 
 
 def test_simple_moves_neither_call_nor_raise() -> None:
-    f = flow_of("def f(a):\n    b = 1\n    a = (b, 2)\n    b = g(a)\n    return b\n", "f")
-    assert [line for line in sorted(f.line_numbers) if f.may_call(line)] == [4]
-    assert not f.may_raise(2)
+    f = flow_of("def g(a): pass\ndef f(a):\n    b = 1\n    a = (b, 2)\n    b = g(a)\n    return b\n", "f")
+    assert [line for line in sorted(f.line_numbers) if f.may_call(line)] == [5]
+    assert not f.may_raise(3)
 
 
 def test_operators_call_only_where_something_can_be_behind_them() -> None:
@@ -163,6 +163,47 @@ def test_operators_call_only_where_something_can_be_behind_them() -> None:
     assert flow_of(plain + "g = f\n", "f").may_call(2)
     passed = ModuleFlow.from_source(plain, "program.py", calls=["f(map(f, [1]))"])
     assert passed.codes[0].may_call(2)
+
+
+CALLER = """\
+import math
+def g(a):
+    return a
+def f(a):
+    a = math.sqrt(len(a))
+    a.append(max(
+        g(a),
+        1))
+    print(a)
+    a = [b for b in a]
+    return a[0](1)
+"""
+
+
+def test_only_lines_that_name_a_function_call_one() -> None:
+    f = flow_of(CALLER, "f")
+    assert [line for line in sorted(f.line_numbers) if f.may_call(line)] == [7, 10, 11]
+    assert f.may_raise(5)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "import helpers\n",
+        "from . import helpers\n",
+        "from sys import modules\n",
+        "import sys\nsys.modules[__name__]\n",
+        "from operator import attrgetter\n",
+        "math.sqrt.__self__\n",
+        "eval('g(1)')\n",
+        "class A: pass\n",
+        "later = lambda a: a\n",
+        "def h(): yield 1\n",
+        "h = g\n",
+    ],
+)
+def test_what_can_find_a_function_otherwise_lets_every_call_reach_it(more: str) -> None:
+    assert flow_of(CALLER + more, "f").may_call(9)
 
 
 def test_generators_yield_and_go_on() -> None:
