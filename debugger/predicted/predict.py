@@ -38,7 +38,8 @@ from debugger.predicted.expect import Expectation, Scene
 from debugger.predicted.grammar import LocalsGrammar, ValueGrammar
 from debugger.predicted.position import Position, Step
 from debugger.predicted.prompt import MAIN_DEPTH, main_frames, main_line, prompt_segments
-from debugger.predicted.writer import MAX_FRAME_TOKENS, EndlessFrameError, Writer
+from debugger.predicted.repetition import RepetitionLimit
+from debugger.predicted.writer import EndlessFrameError, Writer
 from debugger.target import Target, TargetError, build_context
 from debugger.trace import VALUE, Ending, Event, Frame, Outcome, Trace
 from quant.errors import CancelledError, ContextFullError
@@ -152,6 +153,7 @@ class Predictor:
         self._removable = _removable_names(tree)
         self._expectation = Expectation(tree, expected)
         self._scene = Scene(self._position)
+        self._repetition = RepetitionLimit([tree, ast.parse(call.strip(), mode="eval")])
         self._lines: dict[tuple[str, Special], list[int]] = {}
         self._encoder = FrameEncoder()
         self._previous: Frame | None = None
@@ -175,7 +177,14 @@ class Predictor:
             main_line(call),
             self.odds,
         )
-        self.writer = Writer(runtime, self.tokens_of(segments), cancelled, self.drafter if drafting else None, sequence)
+        self.writer = Writer(
+            runtime,
+            self.tokens_of(segments),
+            cancelled,
+            self.drafter if drafting else None,
+            sequence,
+            self._repetition.exceeded,
+        )
 
     def run(self, max_frames: int, on_frame: Callable[[Frame], None] = lambda frame: None) -> Evaluation[Trace]:
         """The model's free run: it goes on from its own frames until the call has ended."""
@@ -205,10 +214,8 @@ class Predictor:
             return (yield from self._constrained_proposal() if self._constrained else self._free_proposal())
         except ContextFullError:
             return CONTEXT_FULL
-        except EndlessFrameError:
-            return Outcome(
-                Ending.OUT_OF_CONTEXT, detail=f"The model wrote {MAX_FRAME_TOKENS} tokens without ending a frame."
-            )
+        except EndlessFrameError as error:
+            return Outcome(Ending.OUT_OF_CONTEXT, detail=str(error))
         except CancelledError:
             return Outcome(Ending.CANCELLED)
         except FormatError as error:
@@ -281,6 +288,7 @@ class Predictor:
             frame = replace(frame, line=place.step.line, function=_name(place.step.code), depth=place.depth)
         if frame.event in (Event.CALL, Event.LINE):
             self._locals_at[frame.depth] = frame.locals
+            self._repetition.learn(frame.locals)
         self._previous = frame
         self.frames.append(frame)
         self._expectation.advance(self._scene, frame)

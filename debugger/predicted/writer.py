@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_FRAME_TOKENS = 2048
-"""A frame longer than this never ends: small models can repeat themselves inside a string for good."""
+"""A frame longer than this is given up."""
+_REPETITION_STEP = 32
+"""Tokens between two looks at whether the frame only repeats itself."""
 _LIKELIEST = 64
 """Tokens tried in order before the whole vocabulary is sorted; the first one is nearly always possible."""
 
 
 class EndlessFrameError(Exception):
-    """The model does not end its frame."""
+    """The model does not end its frame; `str()` is one sentence that says how that was seen."""
 
 
 class Grammar(Protocol):
@@ -88,12 +90,19 @@ class Writer:
         cancelled: Callable[[], bool] = lambda: False,
         drafter: Drafter | None = None,
         sequence: int = 0,
+        repeats: Callable[[Sequence[int]], bool] = lambda tokens: False,
     ) -> None:
-        """Begin behind the prompt, in this sequence of the runtime. Raises ContextFullError."""
+        """Begin behind the prompt, in this sequence of the runtime. Raises ContextFullError.
+
+        `repeats` says of the beginning of a frame that it will never end, as the model only repeats itself.
+        """
         self._runtime = runtime
         self._cancelled = cancelled
         self.drafter = drafter
         self._sequence = sequence
+        self._repeats = repeats
+        self._next_look = 0
+        """The length at which the frame is looked at for repetition."""
         self._tokens = list(prompt)
         self._check_room()
         self._agreed = common_prefix(runtime.tokens_of(sequence), self._tokens)
@@ -117,6 +126,7 @@ class Writer:
     def mark(self) -> None:
         """Remember this place, where a frame begins."""
         self._mark = len(self._tokens)
+        self._next_look = self._mark + _REPETITION_STEP
 
     def back_to_mark(self) -> None:
         """Forget everything written since the mark; what was evaluated of it counts again if it is written again."""
@@ -176,7 +186,7 @@ class Writer:
                 self._append(token)
                 asked = state.in_value or following.in_value
                 return text, following, _log_probability(logits, token) if asked else 0.0
-        raise EndlessFrameError  # no token of this vocabulary can go on
+        raise EndlessFrameError("The model's vocabulary has no token that can come next.")
 
     def free(self) -> Evaluation[int]:
         """Write and return the likeliest token of all."""
@@ -210,8 +220,7 @@ class Writer:
         if self._cancelled():
             raise CancelledError
         length = len(self._tokens)
-        if length - self._mark > MAX_FRAME_TOKENS:
-            raise EndlessFrameError
+        self._look_for_an_end(length)
         seen = self._seen
         if (
             seen is None
@@ -221,6 +230,17 @@ class Writer:
         ):
             seen = yield from self._evaluate(self.drafter)
         return seen.rows[length - seen.start]
+
+    def _look_for_an_end(self, length: int) -> None:
+        """Raises EndlessFrameError where the frame will have none. Drafts are not looked at: they change nothing."""
+        if length - self._mark > MAX_FRAME_TOKENS:
+            raise EndlessFrameError(f"The model wrote {MAX_FRAME_TOKENS} tokens without ending a frame.")
+        if length >= self._next_look:
+            self._next_look = length + _REPETITION_STEP
+            if self._repeats(self._tokens[self._mark :]):
+                raise EndlessFrameError(
+                    f"The model repeated itself for {length - self._mark} tokens without ending a frame."
+                )
 
     def _evaluate(self, drafter: Drafter | None) -> Evaluation[_Seen]:
         """Evaluate what is not yet, and a draft behind it."""
