@@ -22,7 +22,7 @@ from debugger.judge import judge
 from debugger.pieces import first_line_of
 from debugger.predicted.mode import CheckMode
 from debugger.report.result import Model, Result, Status
-from debugger.target import Target, TargetError, find_targets
+from debugger.target import SourceFile, Target, TargetError, find_targets
 from debugger.trace import Ending, Event, Frame, Trace
 from foretrace.options import Mode
 
@@ -345,6 +345,7 @@ class Session:
         """The prediction from the store, or a new one, which is kept there."""
         if self._store is None:
             return self._newly_predicted(target, call, actual, max_frames)
+        from debugger.predicted.earlier import carried_over
         from foretrace.store import input_of
 
         asked = input_of(
@@ -359,7 +360,14 @@ class Session:
         )
         found = self._store.get(asked)
         if found is None:
-            predicted, actual = self._newly_predicted(target, call, actual, max_frames)
+            expected: Sequence[Frame] = ()
+            before = self._store.before_an_edit(asked, target.file.path) if actual is None else None
+            if before is not None:
+                text, frames = before
+                expected = carried_over(frames, SourceFile.from_text("", text).lines, target.file.lines)
+            predicted, actual = self._newly_predicted(target, call, actual, max_frames, expected)
+            if actual is None:
+                self._store.note_latest(asked, target.file.path)
             self._store.put(asked, predicted, [frame.surprise for frame in actual.frames] if actual else [])
             return predicted, actual
         predicted, surprise = found
@@ -371,8 +379,9 @@ class Session:
         return predicted, actual
 
     def _newly_predicted(
-        self, target: Target, call: str, actual: Trace | None, max_frames: int
+        self, target: Target, call: str, actual: Trace | None, max_frames: int, expected: Sequence[Frame] = ()
     ) -> tuple[Trace, Trace | None]:
+        """As `_predict` says; `expected` is what was predicted before an edit."""
         from debugger.predicted.check import check
         from debugger.predicted.predict import predict
 
@@ -385,6 +394,7 @@ class Session:
                 max_frames=max_frames,
                 constrained=constrained,
                 on_frame=self._on_frame,
+                expected=expected,
             )
             return predicted, None
         checked = check(

@@ -97,6 +97,22 @@ class Store:
         with contextlib.suppress(*_FAILURES):
             self._cache.set(_key(asked), value)
 
+    def note_latest(self, asked: Mapping[str, Any], path: Path) -> None:
+        """Let `before_an_edit` find the prediction made for that input, of a function in that file."""
+        if self._cache is not None:
+            with contextlib.suppress(*_FAILURES):
+                self._cache.set(_whatever_the_text(asked, path), _key(asked))
+
+    def before_an_edit(self, asked: Mapping[str, Any], path: Path) -> tuple[str, tuple[Frame, ...]] | None:
+        """The latest prediction whose input was the same but for the file's text: that text, and the frames."""
+        if self._cache is None:
+            return None
+        try:
+            found: Any = self._cache.get(self._cache.get(_whatever_the_text(asked, path)))
+            return found and (found["input"]["source"], _trace_from(found["predicted"]).frames)
+        except _FAILURES:
+            return None
+
 
 def input_of(
     runtime: Runtime,
@@ -131,6 +147,10 @@ def input_of(
         "actual": real,
         "machine": os.uname().machine if hasattr(os, "uname") else sys.platform,
     }
+
+
+def _whatever_the_text(asked: Mapping[str, Any], path: Path) -> str:
+    return _key({**asked, "source": None, "path": str(path.resolve())})
 
 
 def _key(asked: Mapping[str, Any]) -> str:

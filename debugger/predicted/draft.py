@@ -23,6 +23,7 @@ from quant.specials import Special
 
 _PRIOR = {
     "expected": 0.99,
+    "expected value": 0.98,
     "text": 0.995,
     "only step": 0.99,
     "only line": 0.9,

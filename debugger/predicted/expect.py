@@ -45,6 +45,7 @@ class Guess:
     value: Text | None = None
 
 
+_UNKNOWN = Text("", "unknown", whole=False)
 _Key: TypeAlias = tuple[object, ...]
 
 
@@ -65,6 +66,8 @@ class Scene:
     """The last two places."""
     expected: int = 0
     """The next frame of the expected run."""
+    differs: bool = False
+    """The last frame shared with the expected run had other values."""
 
     def copy(self) -> Scene:
         """A scene that can go on by itself."""
@@ -77,6 +80,7 @@ class Scene:
             dict(self.rounds),
             self.keys,
             self.expected,
+            self.differs,
         )
 
     def known(self, event: Event) -> Mapping[str, str]:
@@ -156,6 +160,7 @@ class Expectation:
                 frame.depth,
             ):
                 scene.expected = index + 1
+                scene.differs = other.value != frame.value or dict(other.locals) != dict(frame.locals)
                 return
 
     # What may come.
@@ -268,20 +273,29 @@ class Expectation:
 
     def _locals(self, scene: Scene, step: Step, template: Frame | None) -> dict[str, Text]:
         known = scene.known(step.event)
-        if template is not None:
-            before = self._expected_before(scene)
-            shown = scene.locals_at.get(scene.position.depth, {})
-            found: dict[str, Text] = {}
-            for name, text in template.locals.items():
-                same = before.get(name) == text and step.event is Event.LINE
-                if (same and name in known) or known.get(name) == text:
-                    found[name] = Text(UNCHANGED, "expected")
-                else:
-                    found[name] = Text(shown.get(name, text) if same else text, "expected")
-            return found
+        if template is not None and step.code is not None and template.locals.keys() <= set(step.code.variables):
+            return self._expected_locals(scene, step, template, known)
         if step.event is Event.CALL:
             return self._arguments(scene, step)
         return self._state(scene, step, known)
+
+    def _expected_locals(self, scene: Scene, step: Step, template: Frame, known: Mapping[str, str]) -> dict[str, Text]:
+        """The names of the expected frame; where values differ by now, new ones as the line and its past suggest."""
+        before = self._expected_before(scene)
+        shown = scene.locals_at.get(scene.position.depth, {})
+        line = scene.lines.get(scene.position.depth, 0)
+        suggested: Mapping[str, Text] = {}
+        if scene.differs and step.event is Event.LINE and step.code is not None and line:
+            suggested = self._changes(scene, step.code, line, shown)
+        found: dict[str, Text] = {}
+        for name, text in template.locals.items():
+            same = before.get(name) == text and step.event is Event.LINE
+            guess = Text(shown.get(name, text), "expected") if same else Text(text, "expected value")
+            if suggested.get(name, _UNKNOWN).kind != "unknown":
+                guess = suggested[name]
+            is_known = (same and name in known and name not in suggested) or known.get(name) == guess.text
+            found[name] = replace(guess, text=UNCHANGED, whole=True) if is_known else guess
+        return found
 
     def _expected_before(self, scene: Scene) -> Mapping[str, str]:
         """What the expected run showed last in the Python frame of its next one."""
@@ -352,7 +366,7 @@ class Expectation:
             return Text(old[:-1], "beginning", whole=False)
         if values and values[-1] != old:
             return Text(values[-1], "again")
-        return Text("", "unknown", whole=False)
+        return _UNKNOWN
 
     def _arguments(self, scene: Scene, step: Step) -> dict[str, Text]:
         """LOCALS of a CALL frame."""
@@ -380,14 +394,14 @@ class Expectation:
             for variable in code.variables:
                 if variable in given:
                     text = given[variable]
-                    found[variable] = Text(text, "argument") if text else Text("", "unknown", whole=False)
+                    found[variable] = Text(text, "argument") if text else _UNKNOWN
             return found
         return {}
 
     def _value(self, scene: Scene, step: Step, template: Frame | None) -> Text:
         """VALUE of a RETURN or EXCEPTION frame."""
-        if template is not None and template.value is not None:
-            return Text(template.value, "expected")
+        if template is not None and template.value is not None and not scene.differs:
+            return Text(template.value, "expected value")
         previous = scene.previous
         depth = scene.position.depth
         name = step.code.name if step.code else ""
@@ -406,7 +420,7 @@ class Expectation:
         text = text_of(facts.result, scene.locals_at.get(depth, {})) if facts.result is not None else _UNWINDING
         if text is not None and step.code is not None and not step.code.name.startswith("<"):
             return Text(text, "copied")
-        return Text("", "unknown", whole=False)
+        return _UNKNOWN
 
     def whole_value(self, scene: Scene, beginning: str) -> str | None:
         """A value seen before that begins so, the latest first."""

@@ -33,6 +33,7 @@ class GgufEngine:
 
     def __init__(self, model: Path, context: int | None) -> None:
         """Load it as it fits here. Raises ModelError."""
+        from debugger.predicted.earlier import EarlierRuns
         from quant.load import load
         from quant.specials import special_ids
 
@@ -42,20 +43,30 @@ class GgufEngine:
         self.context = self._runtime.context
         self.device = choice.device.name if choice.device is not None and choice.gpu_layers else "CPU"
         self.warning = " ".join((*self._runtime.warnings, *choice.notes))
+        self._earlier = EarlierRuns()
+
+    @property
+    def calls(self) -> int:
+        """How often llama.cpp was asked."""
+        return self._runtime.calls
 
     def predict(self, request: Request, *, cancelled: Callable[[], bool], on_frame: Callable[[Frame], None]) -> Trace:
-        """Predict as `debugger.predicted.predict` does."""
+        """Predict as `debugger.predicted.predict` does; what it said before of the function and call is the draft."""
         from debugger.predicted.predict import predict
 
-        return predict(
+        target = request.target()
+        predicted = predict(
             self._runtime,
-            request.target(),
+            target,
             request.call,
             max_frames=request.max_frames,
             constrained=request.constrained,
             cancelled=cancelled,
             on_frame=on_frame,
+            expected=self._earlier.expected(target, request.call),
         )
+        self._earlier.keep(target, request.call, predicted)
+        return predicted
 
     def close(self) -> None:
         """Free the model."""
