@@ -2,7 +2,8 @@
 
 A loop over a few numbers, strings and a list, recorded in three ways in the same run: by our run under debugpy, by
 stepping through it with debugpy's own requests, and by debugpy's log points. The last two are slow and are given fewer
-frames; what is compared is the rate, without the time that it takes to start.
+frames; what is compared is the rate, without the time that it takes to start. That is told by itself: in a fresh
+debuggee, in one that was started ahead, and what of it is starting Python and debugpy.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import argparse
 import json
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import debugpy
@@ -22,6 +25,8 @@ from rich.table import Table
 
 from bench.stepping import log_points, step_through
 from debugger.actual.run import run
+from debugger.actual.session import Session
+from debugger.actual.spare import Spares
 
 PROGRAM = """def walk(count):
     n = 27
@@ -51,6 +56,8 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         start_up = statistics.median(_seconds_of_run(Path(folder), 1)[0] for _ in range(rounds))
+        warm = statistics.median(_seconds_with_a_spare(Path(folder)) for _ in range(rounds))
+        preparing = statistics.median(_seconds_of_preparing(folder) for _ in range(rounds))
         runs = [_seconds_of_run(Path(folder), frames) for _ in range(rounds)]
         ours = statistics.median(count / (seconds - start_up) for seconds, count in runs)
         whole = statistics.median(count / seconds for seconds, count in runs)
@@ -63,6 +70,11 @@ def main() -> None:
     table.add_row("log points", f"{logged:,}", f"{log:,.0f}")
     table.add_row("stepping", f"{stepped:,}", f"{naive:,.1f}")
     Console().print(table)
+    starts = Table("one short run", "ms", title="From nothing to its last frame")
+    starts.add_row("in a fresh debuggee", f"{1000 * start_up:,.0f}")
+    starts.add_row("of these: Python and debugpy start", f"{1000 * preparing:,.0f}")
+    starts.add_row("in one that was started ahead", f"{1000 * warm:,.0f}")
+    Console().print(starts)
     print(
         json.dumps(
             {
@@ -73,7 +85,9 @@ def main() -> None:
                 "log_points_frames_per_s": round(log),
                 "naive_frames_per_s": round(naive, 1),
                 "ratio": round(ours / naive),
-                "start_up_s": round(start_up, 2),
+                "start_up_s": round(start_up, 3),
+                "start_up_preparing_s": round(preparing, 3),
+                "start_up_warm_s": round(warm, 3),
                 "python": platform.python_version(),
                 "debugpy": debugpy.__version__,
                 "machine": platform.machine(),
@@ -95,6 +109,26 @@ def _seconds_of_run(folder: Path, frames: int) -> tuple[float, int]:
     began = time.perf_counter()
     trace = run(path, call, timeout=120, max_frames=2 * frames + 20)
     return time.perf_counter() - began, len(trace.frames)
+
+
+def _seconds_with_a_spare(folder: Path) -> float:
+    """Wall time of a short run whose debuggee waits for it."""
+    path = _program(folder, 1)
+    call = path.read_text("utf-8").splitlines()[-1].strip()
+    with closing(Spares()) as spares:
+        spares.prepare(sys.executable, str(Path.cwd()))
+        spares.wait()
+        began = time.perf_counter()
+        run(path, call, spares=spares)
+        return time.perf_counter() - began
+
+
+def _seconds_of_preparing(folder: str) -> float:
+    """Wall time until a debuggee waits for what to do."""
+    with Session(sys.executable, folder) as session:
+        began = time.perf_counter()
+        session.prepare()
+        return time.perf_counter() - began
 
 
 def _rate(events: Iterable[object], count: int) -> float:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from debugger.actual.interpreter import Interpreter, InterpreterError
 from debugger.actual.run import RunError, run_many
+from debugger.actual.spare import Spares
 from debugger.calls import Origin, find_calls, parse_call
 from debugger.diff import is_cut
 from debugger.judge import judge
@@ -213,6 +214,7 @@ class Session:
         self._options = options
         self._on_frame = on_frame
         self._stack = ExitStack()
+        self._spares = self._stack.enter_context(closing(Spares()))
         self._ran: set[tuple[Path, str, int]] = set()
         """File, name and line of every function that a trace has gone through."""
         self._store: Store | None = None
@@ -410,7 +412,10 @@ class Session:
         return checked.predicted, checked.actual
 
     def _run(self, target: Target) -> tuple[Trace | None, str]:
-        """The real run, or the sentence that says why there is none."""
+        """The real run, or the sentence that says why there is none.
+
+        A file's calls share a debuggee; that of the next file is started ahead.
+        """
         path = target.file.path
         if path not in self._runs:
             options = self._options
@@ -421,9 +426,14 @@ class Session:
                 python=options.python,
                 timeout=options.timeout,
                 max_frames=options.max_frames or RUN_FRAMES,
+                spares=self._spares,
             )
             self._runs[path] = self._stack.enter_context(closing(runs))
-        result = next(self._runs[path])
+            result = next(runs)
+            if any(job.call is not None and job.path not in self._runs for job in self._jobs):
+                self._spares.prepare(options.python, str(Path.cwd()))  # for the next file
+        else:
+            result = next(self._runs[path])
         return (None, str(result)) if isinstance(result, RunError) else (result, "")
 
 

@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from debugger.actual.interpreter import Interpreter, InterpreterError
 from debugger.actual.run import RunError, run
+from debugger.actual.spare import Spares
 from debugger.calls import best_call, find_calls, noted_call, parse_call
 from debugger.judge import judge
 from debugger.report.result import Result
@@ -73,6 +74,7 @@ class Work:
         self._on_problem = on_problem
         self._threads = ThreadPoolExecutor(2, "work")
         self._runs = ThreadPoolExecutor(2, "run")
+        self._spares = Spares()
         self._timers: dict[Document, asyncio.TimerHandle] = {}
         self._analyses: dict[Document, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -150,6 +152,7 @@ class Work:
         self._threads.shutdown(wait=False, cancel_futures=True)
         # Their threads end the debuggees first.
         await asyncio.to_thread(self._runs.shutdown, wait=True, cancel_futures=True)
+        await asyncio.to_thread(self._spares.close)
 
     def start(self, work: Any) -> asyncio.Task[Any]:
         """Run a coroutine and keep it until it is done."""
@@ -518,7 +521,7 @@ class Work:
     async def _run(
         self, target: Target, path: Path | None, call: str, python: str, timeout: float, folder: Path | None
     ) -> Trace:
-        """The real run, in a thread; cancelling ends the debuggee."""
+        """The real run, in a thread; cancelling ends the debuggee. For the next one, another is started ahead."""
         stop = threading.Event()
         self._cancelled.add(stop)
 
@@ -529,7 +532,18 @@ class Work:
                     place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="foretrace-")))
                     file = replace(file, path=place / "notebook.py")
                     file.path.write_text(file.text, "utf-8")
-                return run(file, call, python=python, timeout=timeout, cwd=folder, cancelled=stop.is_set)
+                try:
+                    return run(
+                        file,
+                        call,
+                        python=python,
+                        timeout=timeout,
+                        cwd=folder,
+                        cancelled=stop.is_set,
+                        spares=self._spares,
+                    )
+                finally:
+                    self._spares.prepare(python, str(folder or Path.cwd()))
 
         running = asyncio.get_running_loop().run_in_executor(self._runs, work)
         try:

@@ -22,6 +22,7 @@ from debugger.actual import snapshot
 from debugger.actual.dap import CancelledError, ClosedError, LateError
 from debugger.actual.record import physical_lines
 from debugger.actual.session import EXIT_SECONDS, HIDDEN_VARIABLES, START_SECONDS, Session, SessionError, signal_name
+from debugger.actual.spare import Spares
 from debugger.trace import Ending, Event, Frame, Outcome, Trace
 
 MEMORY = 4 << 30
@@ -61,16 +62,17 @@ def run(
     memory: int = MEMORY,
     cwd: Path | None = None,
     cancelled: Callable[[], bool] = lambda: False,
+    spares: Spares | None = None,
 ) -> Trace:
     """Run `call`, an expression evaluated in the module of `file`, and give back its frames and how it ended.
 
     `python` is the interpreter to use; debugpy need not be installed in it. The call may take `timeout` seconds,
     `max_frames` frames and `memory` bytes of data (0: no limit); the import of the module has a limit of its own.
-    `cwd` is the working directory, by default ours. `cancelled` is asked from time to time, from this thread. Raises
-    RunError.
+    `cwd` is the working directory, by default ours. `cancelled` is asked from time to time, from this thread. `spares`
+    may have a debuggee waiting, and is not asked to prepare another. Raises RunError.
     """
     options: dict[str, Any] = {"python": python, "timeout": timeout, "max_frames": max_frames, "memory": memory}
-    with closing(run_many(file, [call], cwd=cwd, cancelled=cancelled, **options)) as results:
+    with closing(run_many(file, [call], cwd=cwd, cancelled=cancelled, spares=spares, **options)) as results:
         result = next(results)
     if isinstance(result, RunError):
         raise result
@@ -87,6 +89,7 @@ def run_many(
     memory: int = MEMORY,
     cwd: Path | None = None,
     cancelled: Callable[[], bool] = lambda: False,
+    spares: Spares | None = None,
 ) -> Generator[Trace | RunError]:
     """Run several calls of one file, each as `run` does, and yield what becomes of each as soon as it is known.
 
@@ -99,17 +102,18 @@ def run_many(
     lines = _read_lines(path) if isinstance(file, Path) else file.lines
     left = list(calls)
     while left:
-        with Session(python, str(cwd or Path.cwd()), cancelled) as session:
-            folder = session.folder()
+        place = python, str(cwd or Path.cwd()), cancelled
+        with spares.take(*place) if spares is not None else Session(*place) as session:
+            _write_job(session.job, path, left, session.marker, max_frames, memory)
             try:
-                session.start(_write_job(folder, path, left, session.marker, max_frames, memory))
+                session.start()
             except SessionError as error:
                 yield from [RunError(str(error)) for _ in left]
                 return
             except CancelledError:
                 yield from [Trace((), Outcome(Ending.CANCELLED)) for _ in left]
                 return
-            for recording in [folder / f"{index}.jsonl" for index in range(len(left))]:
+            for recording in [session.folder / f"{index}.jsonl" for index in range(len(left))]:
                 result, alive = _one_call(session, recording, path, lines, left.pop(0), timeout)
                 alive = alive and _go_on(session)
                 if not left and alive:
@@ -168,7 +172,7 @@ def _go_on(session: Session) -> bool:
     return True
 
 
-def _write_job(folder: Path, path: Path, calls: Sequence[str], marker: str, max_frames: int, memory: int) -> Path:
+def _write_job(target: Path, path: Path, calls: Sequence[str], marker: str, max_frames: int, memory: int) -> None:
     """What `snapshot.main` reads. A file in a package is imported as a part of it, from where the package lies."""
     root, names = path.parent, [path.stem] if path.stem != "__init__" else []
     while (root / "__init__.py").exists() and root.name.isidentifier():
@@ -189,9 +193,7 @@ def _write_job(folder: Path, path: Path, calls: Sequence[str], marker: str, max_
         "marker": marker,
         "environment": list(HIDDEN_VARIABLES),
     }
-    target = folder / "job.json"
     target.write_text(json.dumps(job), "utf-8")
-    return target
 
 
 def _read_lines(path: Path) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """One debug session: a debuggee process in the user's interpreter, launched and stopped under debugpy.
 
-Debugpy's debug server, `debugpy --connect`, connects to a port of ours on the loopback interface and speaks the debug
+Debugpy's debug server, in the debuggee, connects to a port of ours on the loopback interface and speaks the debug
 adapter protocol. There is no adapter process in between: it would keep a second port open on which anybody on the
 machine could start programs in our name, and the debuggee would not be our child. Ours closes as soon as the debuggee
 has connected, and each side shows the other a secret that is not on the command line.
@@ -24,6 +24,7 @@ from typing import IO
 
 import psutil
 
+from debugger.actual import snapshot
 from debugger.actual.dap import CancelledError, Client, ClosedError, LateError, RefusedError
 
 START_SECONDS = 30.0
@@ -33,9 +34,9 @@ EXIT_SECONDS = 2.0
 MAX_OUTPUT = 1 << 20
 """Bytes kept of what a call prints; the rest is read and dropped."""
 
-SNAPSHOT = Path(__file__).with_name("snapshot.py")
+SNAPSHOT = Path(snapshot.__file__)
 _TAG = "FORETRACE_DEBUGGEE"
-HIDDEN_VARIABLES = ("DEBUGPY_EXTRA_ARGV", "DEBUGPY_RUNNING", "PYDEVD_DISABLE_FILE_VALIDATION", "PYDEVD_USE_FRAME_EVAL")
+HIDDEN_VARIABLES = ("DEBUGPY_RUNNING", "PYDEVD_DISABLE_FILE_VALIDATION", "PYDEVD_USE_FRAME_EVAL")
 """Environment variables between us and debugpy; the debuggee removes them before it loads the user's module."""
 
 
@@ -128,11 +129,15 @@ class Session:
 
     def __init__(self, python: str, cwd: str, cancelled: Callable[[], bool] = lambda: False) -> None:
         """`python` is the interpreter to use, `cwd` the debuggee's working directory."""
-        self._python, self._cwd, self._cancelled = python, cwd, cancelled
+        self._python, self._cwd = python, cwd
+        self.cancelled = cancelled
+        """Asked while something is waited for; whoever uses the session may give it another one."""
         self._began = time.time()
         self._tag = f"{os.getpid()}-{secrets.token_hex(8)}"
         self.marker = f"\0{secrets.token_hex(16)}\0"
         self._cleanup = contextlib.ExitStack()
+        self._folder: Path | None = None
+        self._prepared = False
         self.process: subprocess.Popen[bytes]
         self.was_running = False
         """When `kill` was first called, the debuggee had not ended by itself."""
@@ -144,15 +149,43 @@ class Session:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
         """End every process of the session and remove its files."""
         self._cleanup.close()
 
+    @property
     def folder(self) -> Path:
-        """A new private folder, which goes with the session."""
-        return Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="foretrace-")))
+        """A private folder, which goes with the session."""
+        if self._folder is None:
+            folder = self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="foretrace-"))
+            self._folder = Path(folder)
+        return self._folder
 
-    def start(self, job: Path) -> None:
-        """Launch the debuggee and connect; raises SessionError or CancelledError."""
+    @property
+    def job(self) -> Path:
+        """The file that the debuggee reads what to do from, once the session is started."""
+        return self.folder / "job.json"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a prepared debuggee is still there."""
+        return self._prepared and self.process.poll() is None
+
+    def start(self) -> None:
+        """Let the debuggee do what `job` says; it is launched if it was not prepared. Raises as `prepare` does."""
+        self.prepare()
+        try:
+            self._client.request("configurationDone", deadline=time.monotonic() + START_SECONDS)
+        except (ClosedError, LateError, RefusedError) as error:
+            raise SessionError(self._why_not_started(error)) from None
+
+    def prepare(self) -> None:
+        """Launch the debuggee and connect, unless that is done: it waits. Raises SessionError or CancelledError."""
+        if self._prepared:
+            return
         deadline = time.monotonic() + START_SECONDS
         token = secrets.token_hex(32)
         try:
@@ -163,7 +196,7 @@ class Session:
                 "close some programs and try again."
             ) from None
         port: int = listener.getsockname()[1]
-        self._spawn(job, port, token)
+        self._spawn(self.job, port, token)
         try:
             self._client = self._accept(listener, token, deadline)
             listener.close()
@@ -171,6 +204,7 @@ class Session:
             self._configure(deadline)
         except (ClosedError, LateError, RefusedError) as error:
             raise SessionError(self._why_not_started(error)) from None
+        self._prepared = True
 
     def await_stop(self, deadline: float) -> None:
         """Wait until debugpy has stopped the debuggee; raises LateError, ClosedError or CancelledError."""
@@ -223,12 +257,11 @@ class Session:
         debugpy = importlib.util.find_spec("debugpy")
         if debugpy is None or debugpy.origin is None:
             raise SessionError("debugpy is not installed; install it with: pip install debugpy")
-        command = [self._python, str(Path(debugpy.origin).parent), "--connect", f"127.0.0.1:{port}"]
-        command += ["--configure-subProcess", "False", str(SNAPSHOT), str(job)]
+        command = [self._python, str(SNAPSHOT), str(Path(debugpy.origin).parents[1]), str(port), str(job)]
         environment = dict(os.environ)
         environment.update(
             {
-                "DEBUGPY_EXTRA_ARGV": f"--adapter-access-token {token}",  # not on the command line, which all can read
+                snapshot.TOKEN: token,
                 "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # or it prints a warning into the user's output
                 "PYTHONHASHSEED": "0",  # the order of sets is the same in every run
                 "PYTHONIOENCODING": "utf-8",
@@ -263,7 +296,7 @@ class Session:
         while True:
             if self.process.poll() is not None:
                 raise ClosedError
-            if self._cancelled():
+            if self.cancelled():
                 raise CancelledError
             if time.monotonic() > deadline:
                 raise LateError
@@ -272,7 +305,7 @@ class Session:
             except TimeoutError:
                 continue
             connection.settimeout(None)
-            client = Client(connection, self._cancelled)
+            client = Client(connection, lambda: self.cancelled())
             try:
                 answer = client.request("pydevdAuthorize", {"debugServerAccessToken": None}, deadline=deadline)
                 if secrets.compare_digest(str(answer.get("clientAccessToken")), token):
@@ -289,7 +322,6 @@ class Session:
         breakpoints = [{"line": _breakpoint_line(SNAPSHOT)}]
         source = {"path": str(SNAPSHOT)}
         client.request("setBreakpoints", {"source": source, "breakpoints": breakpoints}, deadline=deadline)
-        client.request("configurationDone", deadline=deadline)
 
     def _wait(self) -> None:
         self.process.wait()

@@ -1,9 +1,9 @@
 """The recorder that lives in the debuggee: evaluates calls of the user's file and writes down every frame.
 
-`run.py` has debugpy launch this file as the program; `record.py` imports it to record inside our own process. It needs
-nothing but the standard library of Python 3.8 or newer and imports nothing of ours, because it runs in the user's
-interpreter. Frames are exactly the call, line, return and exception events of `sys.settrace` for code of the user's
-file, in the thread that makes the call.
+`session.py` launches this file as the program, which connects itself to debugpy; `record.py` imports it to record
+inside our own process. It needs nothing but the standard library of Python 3.8 or newer and imports nothing of ours,
+because it runs in the user's interpreter. Frames are exactly the call, line, return and exception events of
+`sys.settrace` for code of the user's file, in the thread that makes the call.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ HEADROOM = 100
 """Stack frames that the recorder may take above the deepest frame of the user's code."""
 _FEW = 1000
 """A container of no more elements, and too long, shows which of them are too long."""
+
+TOKEN = "FORETRACE_TOKEN"
+"""The environment variable with the secret that the debuggee shows; a command line could be read by everybody."""
 
 CALL, LINE, RETURN, EXCEPTION = "call", "line", "return", "exception"
 RETURNED, RAISED, OUT_OF_FRAMES = "returned", "raised", "out of frames"
@@ -596,8 +599,6 @@ def main(job_path: str) -> None:
     sys.breakpointhook = lambda *_, **__: None  # nobody is there to answer
     for name in job["environment"]:
         os.environ.pop(name, None)
-    if sys.path and os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpath(__file__)):
-        del sys.path[0]
     sys.path[:] = job["path_before"] + sys.path + job["path_after"]
     sys.argv[:] = [job["file"]]
     for stream in (sys.stdout, sys.stderr):
@@ -618,5 +619,25 @@ def main(job_path: str) -> None:
         halt()
 
 
+def attach(packages: str, port: int) -> None:
+    """Let the debugger at the port have this process, and wait until it says to go on.
+
+    `packages` is the folder that debugpy lies in. Debugpy's own command would do the same, and list all packages of the
+    interpreter for its log, twice: that takes longer than all else.
+    """
+    own = os.path.dirname(os.path.realpath(__file__))
+    if sys.path and os.path.realpath(sys.path[0]) == own:
+        del sys.path[0]  # or modules of ours would stand in for the user's
+    sys.path.insert(0, packages)
+    debugpy: Any = importlib.import_module("debugpy")
+    server: Any = importlib.import_module("debugpy.server.api")
+    sys.path.remove(packages)
+    if "DEBUGPY_LOG_DIR" not in os.environ:
+        server.ensure_logging.ensured = True
+    debugpy.configure(subProcess=False)
+    debugpy.connect(("127.0.0.1", port), access_token=os.environ.pop(TOKEN))
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    attach(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[3])
