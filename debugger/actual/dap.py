@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import socket
@@ -73,6 +74,11 @@ class Client:
     def interrupt(self) -> None:
         """From any thread: let the wait that is under way, or the next one, raise ClosedError."""
         self._received.put(None)
+
+    def leave(self) -> None:
+        """Send nothing any more: the other side need not wait for it."""
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Close the connection."""

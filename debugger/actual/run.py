@@ -117,6 +117,7 @@ def run_many(
                 result, alive = _one_call(session, recording, path, lines, left.pop(0), timeout)
                 alive = alive and _go_on(session)
                 if not left and alive:
+                    session.leave()
                     session.exit_code(EXIT_SECONDS)  # its exit handlers run
                 yield result
                 if not alive:

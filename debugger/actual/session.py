@@ -217,6 +217,10 @@ class Session:
         except RefusedError as error:
             raise ClosedError from error
 
+    def leave(self) -> None:
+        """Let the debuggee come to its end without the debugger, which would wait half a second for us there."""
+        self._client.leave()
+
     def exit_code(self, seconds: float) -> int | None:
         """The exit status, negative for a signal; None if the process still runs after `seconds`."""
         try:

@@ -295,6 +295,19 @@ def test_no_free_port_is_told_in_one_sentence(program, monkeypatch):
         run(program("def f():\n    pass\n"), "f()")
 
 
+def test_exit_handlers_run(program, tmp_path):
+    path = program(
+        """
+        import atexit, pathlib
+        atexit.register(lambda: pathlib.Path("left").write_text("yes"))
+        def f():
+            return 1
+        """
+    )
+    assert run(path, "f()", cwd=tmp_path).outcome.value == "1"
+    assert (tmp_path / "left").read_text() == "yes"
+
+
 def test_calls_of_one_session_do_not_see_each_other(program):
     program("count = 0\n", "helper.py")
     path = program(
