@@ -12,7 +12,7 @@ from tests.data import real_functions
 from tests.debugger.predicted.test_predict import target_of
 
 ALL = bool(os.environ.get("FORETRACE_TEST_ALL"))
-FUNCTIONS, FRAMES, LONGEST = (300, 20, 400) if ALL else (5, 5, 80)
+FUNCTIONS, FRAMES, LONGEST = (300, 8, 160) if ALL else (6, 4, 80)
 """How many functions, steps of each, and tokens of a step: those without drafts take a call each."""
 TIE = 1e-3
 """Logits that are as close as this may change places."""
@@ -26,11 +26,11 @@ def written(runtime: Runtime, source: str, call: str, drafting: bool) -> list[in
     return list(predictor.writer.tokens)
 
 
-def test_drafts_change_no_token(tmp_path, monkeypatch):
+def test_drafts_change_no_token(tmp_path, monkeypatch, record_property):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("debugger.predicted.writer.MAX_FRAME_TOKENS", LONGEST)
     rows = real_functions()
-    ties = 0
+    ties = tokens = 0
     with Runtime.open(bundled_path(), context=4096) as runtime:
         for row in rows[:: len(rows) // FUNCTIONS][:FUNCTIONS]:
             call = row["calls"][0]
@@ -40,8 +40,11 @@ def test_drafts_change_no_token(tmp_path, monkeypatch):
             plain = written(runtime, row["source"], call, False)
             assert with_drafts <= runtime.calls - calls - with_drafts
             place = common_prefix(drafted, plain)
+            tokens += len(plain)
             if place < max(len(drafted), len(plain)):
                 logits = runtime.prefill(plain[:place])
                 assert abs(logits[drafted[place]] - logits[plain[place]]) < TIE, (row["id"], place)
                 ties += 1
+    record_property("tokens", tokens)
+    record_property("ties", ties)
     assert ties <= TIES_ALLOWED

@@ -1,0 +1,1 @@
+"""How many calls of the model and how much time predictions take; see `__main__.py`."""

@@ -1,0 +1,83 @@
+"""A model that costs nothing, and with it the cost of everything else by how long a run has become."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.predict.cases import LOOPS
+from debugger.actual.record import record_in_process
+from debugger.predicted.predict import Predictor, predict
+from debugger.target import find_targets
+from quant.runtime import Part, Runtime, Vocabulary
+
+
+class Replayed:
+    """Plays written tokens back: a model that costs nothing, to see what everything around it costs."""
+
+    def __init__(self, vocabulary: Vocabulary, prompt: Sequence[int], tokens: Sequence[int], metadata: Runtime) -> None:
+        """It writes `tokens` behind the prompt."""
+        self.vocabulary = vocabulary
+        self.context = len(tokens) + 1024
+        self.path = metadata.path
+        self.token_cost = metadata.token_cost
+        self.calls = 0
+        self.sequences = 1
+        self._metadata = metadata
+        self._all = [*tokens]
+        self._held: list[int] = []
+        self._rows: NDArray[np.float32] = np.zeros((512, vocabulary.size), dtype=np.float32)
+
+    def metadata(self, key: str) -> str | None:
+        """As the real model has it."""
+        return self._metadata.metadata(key)
+
+    def tokens_of(self, sequence: int) -> Sequence[int]:
+        """What it holds."""
+        return self._held
+
+    def evaluate(self, parts: Sequence[Part]) -> list[NDArray[np.float32]]:
+        """The next token of the script has the highest logit."""
+        (part,) = parts
+        self.calls += 1
+        self._held.extend(part.tokens)
+        rows = self._rows[: part.rows]
+        rows[:] = 0
+        first = len(self._held) - part.rows + 1
+        for row, position in enumerate(range(first, first + part.rows)):
+            if position < len(self._all):
+                rows[row, self._all[position]] = 20
+        return [rows]
+
+    def forget(self, length: int, sequence: int = 0) -> int:
+        """Go back."""
+        del self._held[length:]
+        return len(self._held)
+
+
+def long_ratio(runtime: Runtime, folder: Path) -> float:
+    """What a frame costs around frame 1,000 against frame 100, without the model: its attention is what grows else."""
+    source = LOOPS["count up"]
+    path = folder / "long.py"
+    path.write_text(source, encoding="utf-8")
+    target = find_targets(f"{path}::f")[0]
+    actual = record_in_process(source, "f(560)", 2000)
+    scout = Predictor(runtime, target, "f(560)", drafting=False)
+    prompt = list(scout.writer.tokens)
+    frames = [scout.tokens_of(each) for each in scout.encode_run(actual.frames)][len(scout.frames) :]
+    tokens = [*prompt, *itertools.chain.from_iterable(frames)]
+
+    def once() -> float:
+        ends: list[float] = []
+        replayed = cast("Runtime", Replayed(runtime.vocabulary, prompt, tokens, runtime))
+        predict(replayed, target, "f(560)", max_frames=1100, on_frame=lambda _: ends.append(time.process_time()))
+        return (ends[1050] - ends[950]) / (ends[150] - ends[50])
+
+    return statistics.median(once() for _ in range(3))
