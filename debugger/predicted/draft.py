@@ -43,7 +43,7 @@ _PRIOR = {
     "appended": 0.7,
     "beginning": 0.8,
     "rest": 0.9,
-    "end": 0.7,
+    "end of locals": 0.97,
     "unwinding": 0.99,
     "no result": 0.95,
 }
