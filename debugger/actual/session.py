@@ -2,14 +2,16 @@
 
 Debugpy's debug server, in the debuggee, connects to a port of ours on the loopback interface and speaks the debug
 adapter protocol. There is no adapter process in between: it would keep a second port open on which anybody on the
-machine could start programs in our name, and the debuggee would not be our child. Ours closes as soon as the debuggee
-has connected, and each side shows the other a secret that is not on the command line.
+machine could start programs in our name, and the debuggee would not be our child. Ours is open only while the debuggee
+connects, and each side shows the other a secret. What the debuggee must know it reads from a pipe of ours, at whose end
+it leaves: it does not outlive us while it waits.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import secrets
 import signal
@@ -36,6 +38,7 @@ MAX_OUTPUT = 1 << 20
 
 SNAPSHOT = Path(snapshot.__file__)
 _TAG = "FORETRACE_DEBUGGEE"
+_TICK = 0.05
 HIDDEN_VARIABLES = ("DEBUGPY_RUNNING", "PYDEVD_DISABLE_FILE_VALIDATION", "PYDEVD_USE_FRAME_EVAL")
 """Environment variables between us and debugpy; the debuggee removes them before it loads the user's module."""
 
@@ -67,6 +70,11 @@ class Output:
             self._changed.wait_for(lambda: self._parts or self._ended, seconds)
             data = self._parts.pop(0) if self._parts else self._cut()
         return data.decode("utf-8", "replace").replace("\r\n", "\n")
+
+    def has_part(self, seconds: float) -> bool:
+        """Whether something up to a marker is there; waits for it up to `seconds`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: bool(self._parts), seconds)
 
     def _read(self) -> None:
         descriptor = self._stream.fileno()
@@ -175,17 +183,8 @@ class Session:
         return self._prepared and self.process.poll() is None
 
     def start(self) -> None:
-        """Let the debuggee do what `job` says; it is launched if it was not prepared. Raises as `prepare` does."""
+        """Let the debuggee do what `job` says, launched first if need be. Raises SessionError, CancelledError."""
         self.prepare()
-        try:
-            self._client.request("configurationDone", deadline=time.monotonic() + START_SECONDS)
-        except (ClosedError, LateError, RefusedError) as error:
-            raise SessionError(self._why_not_started(error)) from None
-
-    def prepare(self) -> None:
-        """Launch the debuggee and connect, unless that is done: it waits. Raises SessionError or CancelledError."""
-        if self._prepared:
-            return
         deadline = time.monotonic() + START_SECONDS
         token = secrets.token_hex(32)
         try:
@@ -196,14 +195,28 @@ class Session:
                 "close some programs and try again."
             ) from None
         port: int = listener.getsockname()[1]
-        self._spawn(self.job, port, token)
         try:
+            self._tell({"port": port, "token": token, "job": str(self.job)})
             self._client = self._accept(listener, token, deadline)
             listener.close()
             threading.Thread(target=self._wait, name="debuggee", daemon=True).start()
             self._configure(deadline)
         except (ClosedError, LateError, RefusedError) as error:
             raise SessionError(self._why_not_started(error)) from None
+
+    def prepare(self) -> None:
+        """Launch the debuggee, unless that is done: it waits with debugpy loaded. Raises as `start` does."""
+        if self._prepared:
+            return
+        deadline = time.monotonic() + START_SECONDS
+        packages = self._spawn()
+        try:
+            self._tell({"packages": packages, "marker": self.marker})
+            while not self.output.has_part(_TICK):
+                self._look_on(deadline)
+        except (ClosedError, LateError) as error:
+            raise SessionError(self._why_not_started(error)) from None
+        self.output.take(0)
         self._prepared = True
 
     def await_stop(self, deadline: float) -> None:
@@ -257,15 +270,14 @@ class Session:
         except (psutil.Error, OSError):
             return False
 
-    def _spawn(self, job: Path, port: int, token: str) -> None:
+    def _spawn(self) -> str:
+        """Launch the interpreter; where debugpy lies, which it must be told."""
         debugpy = importlib.util.find_spec("debugpy")
         if debugpy is None or debugpy.origin is None:
             raise SessionError("debugpy is not installed; install it with: pip install debugpy")
-        command = [self._python, str(SNAPSHOT), str(Path(debugpy.origin).parents[1]), str(port), str(job)]
         environment = dict(os.environ)
         environment.update(
             {
-                snapshot.TOKEN: token,
                 "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # or it prints a warning into the user's output
                 "PYTHONHASHSEED": "0",  # the order of sets is the same in every run
                 "PYTHONIOENCODING": "utf-8",
@@ -277,10 +289,10 @@ class Session:
         try:
             # A session of its own: the terminal's Ctrl-C goes to us alone, and debugpy cannot take the terminal over.
             self.process = subprocess.Popen(
-                command,
+                [self._python, str(SNAPSHOT)],
                 cwd=self._cwd,
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=os.name == "posix",
@@ -293,17 +305,30 @@ class Session:
         self.output = Output(self.process.stdout, self.marker.encode("ascii"))
         self._cleanup.callback(self.output.close)
         self._cleanup.callback(self.kill)
+        return str(Path(debugpy.origin).parents[1])
+
+    def _tell(self, what: dict[str, object]) -> None:
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(what).encode("ascii") + b"\n")
+            self.process.stdin.flush()
+        except OSError:
+            raise ClosedError from None
+
+    def _look_on(self, deadline: float) -> None:
+        """Whether it makes sense to wait any longer; raises ClosedError, CancelledError or LateError."""
+        if self.process.poll() is not None:
+            raise ClosedError
+        if self.cancelled():
+            raise CancelledError
+        if time.monotonic() > deadline:
+            raise LateError
 
     def _accept(self, listener: socket.socket, token: str, deadline: float) -> Client:
         """The connection of our debuggee; others that reach the port are turned away."""
-        listener.settimeout(0.05)
+        listener.settimeout(_TICK)
         while True:
-            if self.process.poll() is not None:
-                raise ClosedError
-            if self.cancelled():
-                raise CancelledError
-            if time.monotonic() > deadline:
-                raise LateError
+            self._look_on(deadline)
             try:
                 connection, _ = listener.accept()
             except TimeoutError:
@@ -326,6 +351,7 @@ class Session:
         breakpoints = [{"line": _breakpoint_line(SNAPSHOT)}]
         source = {"path": str(SNAPSHOT)}
         client.request("setBreakpoints", {"source": source, "breakpoints": breakpoints}, deadline=deadline)
+        client.request("configurationDone", deadline=deadline)
 
     def _wait(self) -> None:
         self.process.wait()

@@ -34,9 +34,6 @@ HEADROOM = 100
 _FEW = 1000
 """A container of no more elements, and too long, shows which of them are too long."""
 
-TOKEN = "FORETRACE_TOKEN"
-"""The environment variable with the secret that the debuggee shows; a command line could be read by everybody."""
-
 CALL, LINE, RETURN, EXCEPTION = "call", "line", "return", "exception"
 RETURNED, RAISED, OUT_OF_FRAMES = "returned", "raised", "out of frames"
 NOT_LOADED, NOT_CALLED = "not loaded", "not called"
@@ -619,25 +616,44 @@ def main(job_path: str) -> None:
         halt()
 
 
-def attach(packages: str, port: int) -> None:
-    """Let the debugger at the port have this process, and wait until it says to go on.
+def attach() -> str:
+    """Get debugpy ready, wait to be told what to do, and let the debugger have this process: the path of the job.
 
-    `packages` is the folder that debugpy lies in. Debugpy's own command would do the same, and list all packages of the
-    interpreter for its log, twice: that takes longer than all else.
+    We are told over standard input: a command line and an environment can be read by others. Where that ends, nobody is
+    there any more. Debugpy's own command would do the same, and list all packages of the interpreter for its log,
+    twice: that takes longer than all else.
     """
+    start = _told()
     own = os.path.dirname(os.path.realpath(__file__))
     if sys.path and os.path.realpath(sys.path[0]) == own:
         del sys.path[0]  # or modules of ours would stand in for the user's
-    sys.path.insert(0, packages)
+    sys.path.insert(0, start["packages"])  # where debugpy lies
     debugpy: Any = importlib.import_module("debugpy")
     server: Any = importlib.import_module("debugpy.server.api")
-    sys.path.remove(packages)
+    sys.path.remove(start["packages"])
     if "DEBUGPY_LOG_DIR" not in os.environ:
         server.ensure_logging.ensured = True
     debugpy.configure(subProcess=False)
-    debugpy.connect(("127.0.0.1", port), access_token=os.environ.pop(TOKEN))
+    flush()
+    os.write(1, start["marker"].encode("ascii"))
+    order = _told()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    debugpy.connect(("127.0.0.1", order["port"]), access_token=order["token"])
+    return order["job"]
+
+
+def _told() -> dict[str, Any]:
+    """The next line of standard input, of which not a byte more is read."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            os._exit(0)
+        line += byte
+    return json.loads(line)
 
 
 if __name__ == "__main__":
-    attach(sys.argv[1], int(sys.argv[2]))
-    main(sys.argv[3])
+    main(attach())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,6 +19,7 @@ from debugger.trace import Ending
 from tests.debugger.actual.test_run import BOTH_WAYS, INTERPRETERS
 
 SECONDS = 60
+ROOT = Path(__file__).parents[3]
 WORLD = """
 import gc, os, random, sys, threading, time
 
@@ -194,6 +197,23 @@ def test_closing_ends_a_spare_that_waits_or_starts(tmp_path):
         assert not spare._session.is_running
         found.prepare(sys.executable, str(tmp_path))
         assert found._spare is None
+
+
+def test_a_spare_does_not_outlive_a_server_that_is_killed(tmp_path):
+    program = (
+        "import os, signal, sys, tempfile\n"
+        "from debugger.actual.spare import Spares\n"
+        "found = Spares()\n"
+        "found.prepare(sys.executable, tempfile.gettempdir())\n"
+        "found.wait()\n"
+        "print(found._spare._session.process.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, timeout=SECONDS, cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL
+    with contextlib.suppress(psutil.NoSuchProcess):
+        gone, _ = psutil.wait_procs([psutil.Process(int(done.stdout))], SECONDS)
+        assert gone
 
 
 def test_cancelling_does_not_wait_for_a_spare(tmp_path):
