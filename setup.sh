@@ -16,9 +16,22 @@ install_packages() {
     fi
 }
 
-# `./setup.sh PROGRAM PACKAGE` only makes sure that a program is there.
-if [ $# -eq 2 ]; then
-    command -v "$1" >/dev/null 2>&1 || install_packages "$2"
+is_there() {
+    case $1 in
+    *.pc) pkg-config --exists "${1%.pc}" ;;
+    *) command -v "$1" ;;
+    esac >/dev/null 2>&1
+}
+
+# `./setup.sh PROGRAM PACKAGE ...` only makes sure that programs, and libraries by their names for pkg-config, are there.
+if [ $# -ge 2 ]; then
+    missing=
+    while [ $# -ge 2 ]; do
+        is_there "$1" || missing="$missing $2"
+        shift 2
+    done
+    # shellcheck disable=SC2086 # several words
+    [ -z "$missing" ] || install_packages $missing
     exit
 fi
 
