@@ -1,6 +1,6 @@
 """Draws media/icon.png: lines of code, each with its predicted value behind it, the last one confirmed. Needs Pillow.
 
-    python editors/vscode/icon.py
+python editors/vscode/icon.py
 """
 
 from pathlib import Path

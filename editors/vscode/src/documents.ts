@@ -15,3 +15,10 @@ export function placeOfCursor(): Place | undefined {
     ? { uri: editor.document.uri.toString(), line: editor.selection.active.line }
     : undefined;
 }
+
+/** The notebook that a document is a cell of. */
+export function notebookOf(document: vscode.TextDocument): vscode.NotebookDocument | undefined {
+  return vscode.workspace.notebookDocuments.find((notebook) =>
+    notebook.getCells().some((cell) => cell.document === document),
+  );
+}

@@ -15,6 +15,7 @@ import { EditorPython } from "./server/pythonExtension";
 import { Server } from "./server/server";
 import { SECTION } from "./settings";
 import { StatusItem } from "./status";
+import { FramesView } from "./view/panel";
 
 interface Running {
   readonly server: Server;
@@ -33,7 +34,8 @@ export function activate(context: vscode.ExtensionContext): void {
   log.info(`foretrace ${version} in ${vscode.env.appName} ${vscode.version}, ${vscode.env.remoteName ?? "local"}.`);
   const python = new EditorPython(log);
   const server: Server = new Server(places, python, log, (name, argument) => functions.onLens(name, argument));
-  const functions: FunctionCommands = new FunctionCommands(server, () => undefined);
+  const view = new FramesView(server, context.extensionUri);
+  const functions: FunctionCommands = new FunctionCommands(server, view);
   running = { server };
   const explain = (): Promise<void> => explainWhy(server);
   context.subscriptions.push(
@@ -43,6 +45,7 @@ export function activate(context: vscode.ExtensionContext): void {
     new StatusItem(server),
     new HintPainter(server),
     new CursorTeller(server),
+    view,
     functions.register(),
     command("explain", explain),
     command("toggleValues", () => toggleValues(server)),
@@ -108,7 +111,7 @@ async function toggleValues(server: Server): Promise<void> {
     await explainWhy(server);
     return;
   }
-  const areShown = await execute<boolean>(server.client, "toggleHints", {});
+  const areShown = await execute<boolean>(server.client, "toggleHints");
   if (areShown !== undefined) {
     say(areShown ? "Values are shown." : "Values are hidden; the same command shows them again.");
   }
@@ -117,7 +120,7 @@ async function toggleValues(server: Server): Promise<void> {
 /** Everything anew, the model included. */
 async function restart(server: Server): Promise<void> {
   if (server.client !== undefined) {
-    await execute(server.client, "restart", {});
+    await execute(server.client, "restart");
   }
   await server.restart("it was asked for");
 }

@@ -119,6 +119,13 @@ export interface Place {
   readonly line?: number;
 }
 
+export function isPlace(value: unknown): value is Place {
+  return (
+    typeof value === "object" && value !== null && "uri" in value && typeof value.uri === "string" &&
+    (("function" in value && typeof value.function === "string") || ("line" in value && typeof value.line === "number"))
+  );
+}
+
 export const StatusChanged = new NotificationType<Status>("foretrace/status");
 export const DocumentUpdated = new NotificationType<{ uri: string; version: number }>("foretrace/didUpdate");
 export const CursorMoved = new NotificationType<{ uri: string; position: { line: number; character: number } }>(

@@ -50,10 +50,10 @@ export function forServer(settings: unknown, folder: string | undefined): unknow
       spelled[name] = withVariables(value, folder);
     }
   }
-  const model = spelled["model"];
+  const model = spelled.model;
   // The server does not stand in the workspace, so a relative path would lead nowhere.
   if (typeof model === "string" && folder !== undefined && /[\\/]/.test(model) && !path.isAbsolute(model)) {
-    spelled["model"] = path.join(folder, model);
+    spelled.model = path.join(folder, model);
   }
   return spelled;
 }

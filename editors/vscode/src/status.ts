@@ -9,7 +9,7 @@ import { phaseLook, statusLook, type Look } from "./statusText";
 export class StatusItem implements vscode.Disposable {
   readonly #server: Server;
   readonly #item = vscode.languages.createLanguageStatusItem("foretrace.status", PYTHON_FILES);
-  readonly #disposables: vscode.Disposable[];
+  readonly #disposables: readonly { dispose(): unknown }[];
 
   constructor(server: Server) {
     this.#server = server;

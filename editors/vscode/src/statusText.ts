@@ -30,7 +30,9 @@ export function statusLook(status: Status): Look {
   const said = isFailed && status.detail !== "" ? status.detail : doing;
   return {
     text: name + device,
-    detail: [said, interpreterText(status), status.hints ? "" : "values are hidden"].filter((part) => part !== "").join(" · "),
+    detail: [said, interpreterText(status), status.hints ? "" : "values are hidden"]
+      .filter((part) => part !== "")
+      .join(" · "),
     severity: isFailed ? "error" : "fine",
     isBusy: ["starting", "loading", "busy"].includes(status.state) || status.checking > 0,
     action: isFailed ? { title: "Choose another model", command: "foretrace.chooseModel" } : MENU,

@@ -10,10 +10,11 @@ const MESSAGE_MILLISECONDS = 8000;
 export async function execute<Answer>(
   client: LanguageClient,
   name: string,
-  argument: Place | Record<string, never>,
+  place: Place | Record<string, never> = {},
+  more: Readonly<Record<string, unknown>> = {},
 ): Promise<Answer | undefined> {
   try {
-    const params = { command: `foretrace.${name}`, arguments: [argument] };
+    const params = { command: `foretrace.${name}`, arguments: [{ ...place, ...more }] };
     return (await client.sendRequest(ExecuteCommandRequest.type, params)) as Answer;
   } catch (error) {
     if (error instanceof ResponseError && error.code === LSPErrorCodes.RequestCancelled) {

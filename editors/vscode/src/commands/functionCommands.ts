@@ -3,32 +3,32 @@
 import * as vscode from "vscode";
 import type { LanguageClient } from "vscode-languageclient/node";
 import { placeOfCursor } from "../documents";
-import { FunctionsRequest, type FunctionState, type KnownCall, type Place, type Summary } from "../protocol";
+import { functionAt } from "../functions";
+import { isPlace, type KnownCall, type Place, type Summary } from "../protocol";
 import type { Server } from "../server/server";
+import type { FramesView } from "../view/panel";
 import { askForCall } from "./calls";
 import { execute, say, tell, turnText } from "./execute";
 
 type Action = (client: LanguageClient, place: Place & { readonly call?: string }) => Promise<void>;
 
-/** The function that the view shows, while the view has the focus. */
-export type ViewPlace = () => Place | undefined;
-
 export class FunctionCommands {
   readonly #server: Server;
-  readonly #viewPlace: ViewPlace;
-  /** By the extension's command: the server's command that lenses name, and what is done. */
-  readonly #actions: Readonly<Record<string, { readonly lens: string; readonly run: Action }>> = {
+  readonly #view: FramesView;
+  /** By the extension's command: what is done, and the server's command for it, which lenses name. */
+  readonly #actions: Readonly<Record<string, { readonly lens?: string; readonly run: Action }>> = {
     predictFunction: { lens: "predict", run: predict },
     checkFunction: { lens: "check", run: check },
     predictOtherCall: { lens: "otherCall", run: predictOtherCall },
     cancelPrediction: { lens: "cancel", run: cancel },
     showNextTurn: { lens: "nextIteration", run: (client, place) => turn(client, place, "nextIteration") },
     showPreviousTurn: { lens: "previousIteration", run: (client, place) => turn(client, place, "previousIteration") },
+    showView: { run: (_client, place) => this.#view.show(place) },
   };
 
-  constructor(server: Server, viewPlace: ViewPlace) {
+  constructor(server: Server, view: FramesView) {
     this.#server = server;
-    this.#viewPlace = viewPlace;
+    this.#view = view;
   }
 
   register(): vscode.Disposable {
@@ -41,7 +41,8 @@ export class FunctionCommands {
 
   /** Does what a lens asks for with a command of the server; false where that is left to the server. */
   onLens(command: string, argument: unknown): boolean {
-    const action = Object.values(this.#actions).find(({ lens }) => `foretrace.${lens}` === command);
+    const name = command.replace(/^foretrace\./, "");
+    const action = Object.values(this.#actions).find(({ lens }) => lens === name);
     if (action === undefined || !isPlace(argument)) {
       return false;
     }
@@ -56,42 +57,13 @@ export class FunctionCommands {
       return;
     }
     // A menu hands over the file that it was opened on, which names no function.
-    const place = isPlace(given) ? given : (this.#viewPlace() ?? placeOfCursor());
+    const place = isPlace(given) ? given : (this.#view.place ?? placeOfCursor());
     if (place === undefined) {
       void vscode.window.showInformationMessage("Open a Python file and put the cursor into a function first.");
       return;
     }
     await action(client, place);
   }
-}
-
-export function isPlace(value: unknown): value is Place {
-  return (
-    typeof value === "object" && value !== null && "uri" in value && typeof value.uri === "string" &&
-    (("function" in value && typeof value.function === "string") || ("line" in value && typeof value.line === "number"))
-  );
-}
-
-/** The innermost function at a line, or the one with that name. */
-export async function functionAt(client: LanguageClient, place: Place): Promise<FunctionState | undefined> {
-  const answer = await client.sendRequest(FunctionsRequest, { uri: place.uri });
-  const { line } = place;
-  const found = (answer?.functions ?? []).filter((each) =>
-    place.function !== undefined
-      ? each.function === place.function
-      : line !== undefined && each.uri === place.uri && each.firstLine <= line && line <= each.lastLine,
-  );
-  if (found.length === 0) {
-    void vscode.window.showInformationMessage(
-      answer?.problem !== undefined && answer.problem !== ""
-        ? answer.problem
-        : "This line is outside any function; put the cursor into one.",
-    );
-  }
-  return found.reduce<FunctionState | undefined>(
-    (inner, each) => (inner === undefined || each.firstLine >= inner.firstLine ? each : inner),
-    undefined,
-  );
 }
 
 async function predict(client: LanguageClient, place: Place): Promise<void> {
@@ -138,7 +110,7 @@ async function predictOtherCall(client: LanguageClient, place: Place & { readonl
   if (call === undefined) {
     return;
   }
-  const summary = await execute<Summary | null>(client, "otherCall", { ...named, call } as Place);
+  const summary = await execute<Summary | null>(client, "otherCall", named, { call });
   if (summary != null) {
     tell(summary);
   }

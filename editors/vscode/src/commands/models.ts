@@ -16,7 +16,7 @@ interface ModelItem extends vscode.QuickPickItem {
 
 export async function chooseModel(server: Server, folder: string, log: vscode.LogOutputChannel): Promise<void> {
   const pick = vscode.window.createQuickPick<ModelItem>();
-  const browse: ModelItem = { label: "$(folder-opened) A file…", description: "a GGUF on this machine", alwaysShow: true };
+  const browse = { label: "$(folder-opened) A file…", description: "a GGUF on this machine", alwaysShow: true };
   pick.title = "Which model predicts?";
   pick.placeholder = "Looking for models…";
   pick.matchOnDescription = true;

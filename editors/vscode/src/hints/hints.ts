@@ -1,10 +1,11 @@
 /** Values behind the lines, in the colour of their state. */
 
 import * as vscode from "vscode";
-import { HintsRequest, type Hint, type HintState, type Hints } from "../protocol";
+import { isFollowed, notebookOf } from "../documents";
+import { HintsRequest, type Hint, type HintState } from "../protocol";
+import { CollapsingQueue } from "../queue";
 import type { Server } from "../server/server";
 import { areHintsWanted, SECTION } from "../settings";
-import { isFollowed } from "../documents";
 import { afterEdit } from "./edits";
 
 const EDIT_MILLISECONDS = 80;
@@ -18,8 +19,8 @@ const LOOKS: Record<HintState, vscode.DecorationRenderOptions> = {
 
 interface Shown {
   hints: readonly Hint[];
-  /** Whether an answer is awaited, and whether something has changed since it was asked for. */
-  request: "none" | "asked" | "again";
+  /** One request is under way at a time; what changes meanwhile is asked for afterwards. */
+  readonly requests: CollapsingQueue<undefined>;
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -105,40 +106,28 @@ export class HintPainter implements vscode.Disposable {
     shown.timer = setTimeout(() => { this.#ask(document); }, EDIT_MILLISECONDS);
   }
 
-  /** One request of a document is under way at a time; what changes meanwhile is asked for afterwards. */
   #ask(document: vscode.TextDocument): void {
-    const shown = this.#shown.get(document) ?? { hints: [], request: "none", timer: undefined };
-    this.#shown.set(document, shown);
-    if (shown.request !== "none") {
-      shown.request = "again";
-      return;
+    let shown = this.#shown.get(document);
+    if (shown === undefined) {
+      shown = { hints: [], requests: new CollapsingQueue(() => this.#refresh(document)), timer: undefined };
+      this.#shown.set(document, shown);
     }
-    const client = this.#server.client;
-    if (client === undefined) {
-      return;
-    }
-    shown.request = "asked";
-    const uri = client.code2ProtocolConverter.asUri(document.uri);
-    client.sendRequest(HintsRequest, { uri }).then(
-      (answer) => { this.#answered(document, shown, answer); },
-      () => { this.#answered(document, shown, null); },
-    );
+    void shown.requests.add(undefined);
   }
 
-  #answered(document: vscode.TextDocument, shown: Shown, answer: Hints | null): void {
-    const wasChanged = shown.request === "again";
-    shown.request = "none";
-    if (this.#shown.get(document) !== shown) {
-      return; // closed meanwhile
+  async #refresh(document: vscode.TextDocument): Promise<void> {
+    const shown = this.#shown.get(document);
+    const { client } = this.#server;
+    if (client === undefined || shown === undefined) {
+      return;
     }
+    const uri = client.code2ProtocolConverter.asUri(document.uri);
+    const answer = await client.sendRequest(HintsRequest, { uri }).catch(() => null);
     // An answer about an older text is dropped; the edit has asked again.
-    if (answer?.version === versionOf(document)) {
+    if (answer?.version === versionOf(document) && this.#shown.get(document) === shown) {
       shown.hints = answer.hints;
       this.#draw(document);
-      void this.#tellWhetherThereAreValues();
-    }
-    if (wasChanged) {
-      this.#ask(document);
+      await this.#tellWhetherThereAreValues();
     }
   }
 
@@ -189,10 +178,4 @@ function decorations(document: vscode.TextDocument, hints: readonly Hint[]): vsc
 /** The version that the server counts by: of a cell, its notebook's. */
 function versionOf(document: vscode.TextDocument): number {
   return notebookOf(document)?.version ?? document.version;
-}
-
-function notebookOf(document: vscode.TextDocument): vscode.NotebookDocument | undefined {
-  return vscode.workspace.notebookDocuments.find((notebook) =>
-    notebook.getCells().some((cell) => cell.document === document),
-  );
 }

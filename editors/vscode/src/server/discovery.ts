@@ -32,7 +32,7 @@ export function surroundings(places: Places, editorInterpreter: string | undefin
       .map((folder) => folder.uri.fsPath),
     isTrusted: vscode.workspace.isTrusted,
     ownEnvironment: places.ownEnvironment,
-    searchPath: (process.env["PATH"] ?? "").split(path.delimiter).filter((folder) => folder !== ""),
+    searchPath: (process.env.PATH ?? "").split(path.delimiter).filter((folder) => folder !== ""),
     home: homedir(),
     isWindows: process.platform === "win32",
     exists: isProgram,

@@ -14,14 +14,15 @@ export interface Python {
   readonly foretrace: string | undefined;
 }
 
+// What pip has installed: a folder that happens to be called foretrace would not run.
 const QUESTION = `
 import json, sys
+from importlib.metadata import PackageNotFoundError, version
 try:
-    import foretrace
-    version = foretrace.__version__
-except (ImportError, AttributeError):
-    version = None
-print(json.dumps([list(sys.version_info[:3]), sys.prefix != sys.base_prefix, version]))
+    found = version("foretrace")
+except PackageNotFoundError:
+    found = None
+print(json.dumps([list(sys.version_info[:3]), sys.prefix != sys.base_prefix, found]))
 `;
 const SECONDS = 15;
 

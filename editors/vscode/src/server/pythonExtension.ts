@@ -8,7 +8,7 @@ const SECONDS = 5;
 export class EditorPython implements vscode.Disposable {
   readonly #log: vscode.LogOutputChannel;
   readonly #changed = new vscode.EventEmitter<void>();
-  readonly #disposables: vscode.Disposable[] = [this.#changed];
+  readonly #disposables: { dispose(): unknown }[] = [this.#changed];
   #api: Promise<PythonExtension> | undefined;
 
   readonly onDidChange = this.#changed.event;

@@ -38,7 +38,9 @@ export class Server implements vscode.Disposable {
   #discovery: Discovery | undefined;
   #phase: Phase = "looking";
   #status: Status | undefined;
-  /** Whether the client starts a server that has crashed again. */
+  /** Whether the server has run, so that it may be started again when it crashes. */
+  #hasRun = false;
+  /** Whether that is under way. */
   #isComingBack = false;
   #isDisposed = false;
 
@@ -148,6 +150,7 @@ export class Server implements vscode.Disposable {
       return; // it is being stopped
     }
     if (state === State.Running) {
+      this.#hasRun = true;
       this.#setPhase("running");
       this.#isComingBack = false;
     } else if (state === State.Starting || this.#isComingBack) {
@@ -162,10 +165,10 @@ export class Server implements vscode.Disposable {
     const now = Date.now();
     this.#crashes.push(now);
     const recent = this.#crashes.filter((time) => now - time < CRASH_MINUTES * 60_000);
-    const may = !this.#isDisposed && recent.length <= CRASHES;
+    const may = this.#hasRun && !this.#isDisposed && recent.length <= CRASHES;
     this.#isComingBack = may;
     this.#log.warn(
-      may ? "The server has ended; it is started again." : "The server has ended again and again; it stays away.",
+      may ? "The server has ended; it is started again." : "The server has ended, and is not started again.",
     );
     return may;
   }
@@ -190,7 +193,7 @@ export class Server implements vscode.Disposable {
   async #stop(): Promise<void> {
     const client = this.#client;
     this.#client = undefined;
-    this.#isComingBack = false;
+    this.#hasRun = this.#isComingBack = false;
     if (client === undefined) {
       return;
     }
