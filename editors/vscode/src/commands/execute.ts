@@ -31,9 +31,9 @@ export function say(sentence: string): void {
   vscode.window.setStatusBarMessage(`$(eye) ${sentence}`, MESSAGE_MILLISECONDS);
 }
 
-/** What became of a prediction or a check; a difference offers both runs. */
-export function tell(summary: Summary): void {
-  if (summary.status !== "diverged") {
+/** What became of a prediction or a check; a difference offers both runs, unless they are on the screen. */
+export function tell(summary: Summary, areRunsShown: boolean): void {
+  if (summary.status !== "diverged" || areRunsShown) {
     say(summary.text);
     return;
   }

@@ -10,7 +10,11 @@ import type { FramesView } from "../view/panel";
 import { askForCall } from "./calls";
 import { execute, say, tell, turnText } from "./execute";
 
-type Action = (client: LanguageClient, place: Place & { readonly call?: string }) => Promise<void>;
+/** Gives what is to be told of a prediction or a check. */
+type Action = (
+  client: LanguageClient,
+  place: Place & { readonly call?: string },
+) => Promise<Summary | null | undefined>;
 
 export class FunctionCommands {
   readonly #server: Server;
@@ -23,7 +27,7 @@ export class FunctionCommands {
     cancelPrediction: { lens: "cancel", run: cancel },
     showNextTurn: { lens: "nextIteration", run: (client, place) => turn(client, place, "nextIteration") },
     showPreviousTurn: { lens: "previousIteration", run: (client, place) => turn(client, place, "previousIteration") },
-    showView: { run: (_client, place) => this.#view.show(place) },
+    showView: { run: (client, place) => this.#view.show(client, place) },
   };
 
   constructor(server: Server, view: FramesView) {
@@ -62,44 +66,44 @@ export class FunctionCommands {
       void vscode.window.showInformationMessage("Open a Python file and put the cursor into a function first.");
       return;
     }
-    await action(client, place);
+    const summary = await action(client, place);
+    if (summary != null) {
+      tell(summary, this.#view.isShowing(summary));
+    }
   }
 }
 
-async function predict(client: LanguageClient, place: Place): Promise<void> {
-  const summary = await execute<Summary>(client, "predict", place);
-  if (summary !== undefined) {
-    tell(summary);
-  }
+async function predict(client: LanguageClient, place: Place): Promise<Summary | undefined> {
+  return await execute<Summary>(client, "predict", place);
 }
 
-async function check(client: LanguageClient, place: Place): Promise<void> {
+async function check(client: LanguageClient, place: Place): Promise<Summary | undefined> {
   if (!vscode.workspace.isTrusted) {
     const manage = "Manage workspace trust";
     const message = "A check runs your code, and this workspace is not trusted. Trust it to go on.";
     if ((await vscode.window.showWarningMessage(message, manage)) === manage) {
       await vscode.commands.executeCommand("workbench.trust.manage");
     }
-    return;
+    return undefined;
   }
   const document = vscode.workspace.textDocuments.find((each) => each.uri.toString() === place.uri);
   if (document?.isDirty === true && !document.isUntitled) {
     const save = "Save and check";
     const message = "A check runs the file as it is on disk, and it has unsaved changes.";
     if ((await vscode.window.showInformationMessage(message, save)) !== save || !(await document.save())) {
-      return;
+      return undefined;
     }
   }
-  const summary = await execute<Summary>(client, "check", place);
-  if (summary !== undefined) {
-    tell(summary);
-  }
+  return await execute<Summary>(client, "check", place);
 }
 
-async function predictOtherCall(client: LanguageClient, place: Place & { readonly call?: string }): Promise<void> {
+async function predictOtherCall(
+  client: LanguageClient,
+  place: Place & { readonly call?: string },
+): Promise<Summary | null | undefined> {
   const found = await functionAt(client, place);
   if (found === undefined) {
-    return;
+    return undefined;
   }
   const named = { uri: place.uri, function: found.function };
   let call = place.call;
@@ -107,20 +111,14 @@ async function predictOtherCall(client: LanguageClient, place: Place & { readonl
     const known = await execute<KnownCall[]>(client, "calls", named);
     call = known && (await askForCall(found.function, known));
   }
-  if (call === undefined) {
-    return;
-  }
-  const summary = await execute<Summary | null>(client, "otherCall", named, { call });
-  if (summary != null) {
-    tell(summary);
-  }
+  return call === undefined ? undefined : await execute<Summary | null>(client, "otherCall", named, { call });
 }
 
-async function cancel(client: LanguageClient, place: Place): Promise<void> {
+async function cancel(client: LanguageClient, place: Place): Promise<undefined> {
   await execute(client, "cancel", place);
 }
 
-async function turn(client: LanguageClient, place: Place, command: string): Promise<void> {
+async function turn(client: LanguageClient, place: Place, command: string): Promise<undefined> {
   const summary = await execute<Summary>(client, command, place);
   if (summary !== undefined) {
     say(turnText(summary));

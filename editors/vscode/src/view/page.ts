@@ -240,6 +240,7 @@ function drawRow(row: Row, index: number, checked: boolean, confidence: number):
     sign.title = mark.label;
   }
   const source = element("span", "source", row.source.trim());
+  source.title = row.source.trim(); // it is cut where the view is narrow
   source.style.setProperty("--depth", String(row.depth));
   made.append(sign, element("span", "line", row.line === null ? "" : String(row.line + 1)), source);
   for (const [name, items] of [["predicted", row.predicted], ["actual", row.actual]] as const) {

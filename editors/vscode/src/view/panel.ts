@@ -1,6 +1,7 @@
 /** The view "Predicted and actual": both runs of one function beside its source. */
 
 import * as vscode from "vscode";
+import type { LanguageClient } from "vscode-languageclient/node";
 import { execute } from "../commands/execute";
 import { isFollowed, notebookOf } from "../documents";
 import { functionAt, innermost } from "../functions";
@@ -60,10 +61,15 @@ export class FramesView implements vscode.Disposable {
     return this.#panel?.active === true ? this.#shown : undefined;
   }
 
+  isShowing(place: { readonly uri: string; readonly function: string }): boolean {
+    return (
+      this.#panel?.visible === true && this.#shown?.uri === place.uri && this.#shown.function === place.function
+    );
+  }
+
   /** Show a function; it is the innermost one where the place is a line. */
-  async show(place: Place): Promise<void> {
-    const { client } = this.#server;
-    const found = client && (await functionAt(client, place));
+  async show(client: LanguageClient, place: Place): Promise<undefined> {
+    const found = await functionAt(client, place);
     if (found === undefined) {
       return;
     }

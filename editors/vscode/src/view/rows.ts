@@ -66,7 +66,9 @@ export function outcomes(frames: Frames): string[] {
 
 /** What explains the differences, and how many more there are. */
 export function stories(frames: Frames): string[] {
-  const said = frames.stories.slice(0, STORIES).map((story) => `Line ${story.line + 1}: ${story.text}`);
+  const said = frames.stories.slice(0, STORIES).map(({ line, text }) =>
+    new RegExp(`\\bline ${line + 1}\\b`, "i").test(text) ? text : `Line ${line + 1}: ${text}`,
+  );
   const more = frames.stories.length - said.length;
   return more > 0 ? [...said, `And ${more} more ${more === 1 ? "difference" : "differences"}.`] : said;
 }
