@@ -12,7 +12,8 @@ test("calls of the function are fine", () => {
 
 test("what is wrong is said in one sentence", () => {
   assert.equal(problemOfCall(" ", "total"), "Write a call, as in total(1).");
-  assert.equal(problemOfCall("total([1)", "total"), "There is a ) too many.");
+  assert.equal(problemOfCall("total([1)", "total"), "A ] is missing before the ).");
+  assert.equal(problemOfCall("total(1))", "total"), "There is a ) too many.");
   assert.equal(problemOfCall("total([1]", "total"), "A ) is missing.");
   assert.equal(problemOfCall("total('a)", "total"), "The text has no end; a ' is missing.");
   assert.equal(problemOfCall("subtotal(1)", "total"), "It has to be a call of total, as in total(1).");

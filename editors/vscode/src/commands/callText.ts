@@ -35,8 +35,14 @@ function problemOfBrackets(call: string): string | undefined {
       quote = character;
     } else if (CLOSING[character] !== undefined) {
       open.push(CLOSING[character]);
-    } else if (")]}".includes(character) && open.pop() !== character) {
-      return `There is a ${character} too many.`;
+    } else if (")]}".includes(character)) {
+      const wanted = open.pop();
+      if (wanted === undefined) {
+        return `There is a ${character} too many.`;
+      }
+      if (wanted !== character) {
+        return `A ${wanted} is missing before the ${character}.`;
+      }
     }
   }
   if (quote !== "") {

@@ -31,6 +31,13 @@ export interface ClientOptions {
   readonly onEnd: () => boolean;
 }
 
+/** Leaves it to the extension to tell the user what went wrong, in words that say what to do. */
+class QuietClient extends LanguageClient {
+  override error(message: string, data?: unknown): void {
+    super.error(message, data, false);
+  }
+}
+
 export function createClient(options: ClientOptions): LanguageClient {
   const { server, folder, log } = options;
   const clientOptions: LanguageClientOptions = {
@@ -53,7 +60,7 @@ export function createClient(options: ClientOptions): LanguageClient {
     },
     middleware: createMiddleware(options),
   };
-  return new LanguageClient(
+  return new QuietClient(
     "foretrace",
     "foretrace",
     { command: server.command, args: [...server.args], options: { cwd: folder } },
