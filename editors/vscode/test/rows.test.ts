@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Frames, Item, Row } from "../src/protocol";
 import {
-  isChecked, lookOf, markOf, outcomes, rowAfterKey, rowOfLine, rowsOfTurn, stories, textOf, turnText,
+  codeParts, isChecked, lookOf, markOf, outcomes, rowAfterKey, rowOfLine, rowsOfTurn, stories, textOf, turnText,
 } from "../src/view/rows";
 
 function item(text: string, more: Partial<Item> = {}): Item {
@@ -70,6 +70,13 @@ test("the first three stories are told, and how many more there are", () => {
   assert.deepEqual(stories(frames({ stories: [{ line: 1, text: "It raised." }] })), ["Line 2: It raised."]);
   assert.equal(stories(frames({ stories: [1, 2, 3, 4].map(story) })).at(-1), "And 1 more difference.");
   assert.equal(stories(frames({ stories: [1, 2, 3, 4, 5].map(story) })).at(-1), "And 2 more differences.");
+});
+
+test("names between backticks are code", () => {
+  assert.deepEqual(codeParts("After line 3, `n` was 2."), [
+    { text: "After line 3, ", isCode: false }, { text: "n", isCode: true }, { text: " was 2.", isCode: false },
+  ]);
+  assert.deepEqual(codeParts("It is '`'."), [{ text: "It is '`'.", isCode: false }]);
 });
 
 test("turns are counted from one", () => {

@@ -33,7 +33,7 @@ export async function install(server: Server, places: Places, log: vscode.LogOut
     return;
   }
   const again = "Try again";
-  const message = "foretrace could not be installed. The terminal shows what pip said.";
+  const message = "foretrace could not be installed. The terminal shows why.";
   if ((await vscode.window.showErrorMessage(message, again)) === again) {
     await install(server, places, log);
   }

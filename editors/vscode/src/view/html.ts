@@ -25,7 +25,7 @@ export function html({ source, style, script }: PageParts, nonce = randomBytes(1
   <main id="view">
     <header>
       <h1 id="call"></h1>
-      <ul id="outcomes" role="status"></ul>
+      <div role="status"><ul id="outcomes"></ul></div>
       <ul id="stories" aria-label="Where the runs part"></ul>
     </header>
     <div role="toolbar" aria-label="Runs and turns">
@@ -38,7 +38,7 @@ export function html({ source, style, script }: PageParts, nonce = randomBytes(1
     </div>
     <div id="rows" role="grid" aria-label="Rows in the order in which they ran. Enter goes to the line.">
       <div class="row head" role="row" aria-rowindex="1">
-        <span class="mark" role="columnheader" aria-label="Comparison"></span>
+        <span class="mark" role="columnheader"><span class="hidden">Comparison</span></span>
         <span class="line" role="columnheader">Line</span>
         <span class="source" role="columnheader">Source</span>
         <span class="predicted" role="columnheader">Predicted</span>

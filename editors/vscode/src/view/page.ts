@@ -3,7 +3,7 @@
 import type { Frames, Item, Row } from "../protocol";
 import type { FromPage, PageCommand, ToPage, ViewState } from "./messages";
 import {
-  isChecked, lookOf, markOf, outcomes, rowAfterKey, rowOfLine, rowsOfTurn, stories, textOf, turnText,
+  codeParts, isChecked, lookOf, markOf, outcomes, rowAfterKey, rowOfLine, rowsOfTurn, stories, textOf, turnText,
 } from "./rows";
 
 interface PageState extends ViewState {
@@ -122,9 +122,9 @@ class ViewPage {
   }
 
   #markTurn(frames: Frames): void {
-    const [first, behind] = rowsOfTurn(frames) ?? [0, frames.rows.length];
+    const [first, behind] = rowsOfTurn(frames) ?? [0, 0];
     this.#rows.forEach((row, index) => {
-      row.classList.toggle("outside", index < first || index >= behind);
+      row.classList.toggle("turn", first <= index && index < behind);
     });
   }
 
@@ -209,9 +209,18 @@ function setDisabled(id: string, isDisabled: boolean): void {
 /** Those that are read out when they change are left alone where they have not. */
 function setLines(id: string, lines: readonly string[]): void {
   const list = byId(id);
-  if (JSON.stringify([...list.children].map((each) => each.textContent)) !== JSON.stringify(lines)) {
-    list.replaceChildren(...lines.map((line) => element("li", "", line)));
+  const text = lines.join("\n");
+  if (list.dataset.text === text) {
+    return;
   }
+  list.dataset.text = text;
+  list.replaceChildren(
+    ...lines.map((line) => {
+      const made = element("li", "");
+      made.append(...codeParts(line).map((part) => (part.isCode ? element("code", "", part.text) : part.text)));
+      return made;
+    }),
+  );
 }
 
 function element(tag: string, className: string, text = ""): HTMLElement {

@@ -73,6 +73,16 @@ export function stories(frames: Frames): string[] {
   return more > 0 ? [...said, `And ${more} more ${more === 1 ? "difference" : "differences"}.`] : said;
 }
 
+/** A sentence in pieces: those between backticks are code. */
+export function codeParts(sentence: string): { readonly text: string; readonly isCode: boolean }[] {
+  const parts = sentence.split("`");
+  // A backtick without a partner is one of a value.
+  const isWhole = parts.length % 2 === 1;
+  return isWhole
+    ? parts.map((text, index) => ({ text, isCode: index % 2 === 1 })).filter(({ text }) => text !== "")
+    : [{ text: sentence, isCode: false }];
+}
+
 export function turnText(frames: Frames): string {
   if (frames.turns === 0) {
     return "No line ran more than once";
