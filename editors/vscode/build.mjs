@@ -46,7 +46,7 @@ if (process.argv.includes("--tests")) {
     target: "es2022",
   });
   // The repository has each picture once; the package needs its own.
-  for (const name of (await readdir(pictures)).flatMap((each) => /^vscode-(\w+)\.png$/.exec(each)?.[1] ?? [])) {
+  for (const name of ["values", "check", "call", "view", "status"]) {
     await copyFile(join(pictures, `vscode-${name}.png`), join(here, "media", `${name}.png`));
   }
 }

@@ -25,7 +25,10 @@ class ViewPage {
   #drawn: string[] = [];
   #rows: HTMLElement[] = [];
   #frames: Frames | undefined;
+  /** May be behind the last row, while a prediction is under way. */
   #selected = this.#editor.getState()?.selected ?? 0;
+  /** The line of the cursor, where it has no row yet. */
+  #awaitedLine: number | undefined;
 
   start(): void {
     for (const name of ["predict", "check", "previous", "next", "all"] as const) {
@@ -95,6 +98,9 @@ class ViewPage {
     } else {
       this.#select(this.#selected, { focus: false, follow: "no" });
     }
+    if (this.#awaitedLine !== undefined) {
+      this.#selectLine(this.#awaitedLine);
+    }
   }
 
   #drawRows(contents: readonly string[], draw: readonly (() => HTMLElement)[]): void {
@@ -130,12 +136,12 @@ class ViewPage {
 
   #select(index: number, { focus, follow }: { focus: boolean; follow: "show" | "no" }): void {
     const frames = this.#frames;
-    this.#selected = Math.max(0, Math.min(index, this.#rows.length - 1));
-    this.#rows.forEach((row, each) => {
-      row.setAttribute("aria-selected", String(each === this.#selected));
-      row.tabIndex = each === this.#selected ? 0 : -1;
-    });
-    const row = this.#rows[this.#selected];
+    this.#selected = index;
+    const row = this.#selectedRow;
+    for (const each of this.#rows) {
+      each.setAttribute("aria-selected", String(each === row));
+      each.tabIndex = each === row ? 0 : -1;
+    }
     if (focus || follow === "show") {
       row?.scrollIntoView({ block: "nearest" });
     }
@@ -143,6 +149,7 @@ class ViewPage {
       row?.focus({ preventScroll: true });
     }
     if (follow === "show") {
+      this.#awaitedLine = undefined;
       this.#follow(false);
     }
     if (frames !== undefined) {
@@ -152,6 +159,7 @@ class ViewPage {
 
   #selectLine(line: number): void {
     const index = this.#frames && rowOfLine(this.#frames, line, this.#selected);
+    this.#awaitedLine = index === undefined ? line : undefined;
     if (index !== undefined) {
       this.#select(index, { focus: false, follow: "no" });
       this.#rows[index]?.scrollIntoView({ block: "nearest" });
@@ -159,10 +167,14 @@ class ViewPage {
   }
 
   #follow(open: boolean): void {
-    const line = this.#frames?.rows[this.#selected]?.line;
-    if (line != null) {
+    const line = Number(this.#selectedRow?.dataset.line ?? NaN);
+    if (!Number.isNaN(line)) {
       this.#editor.postMessage({ kind: "follow", line, open });
     }
+  }
+
+  get #selectedRow(): HTMLElement | undefined {
+    return this.#rows[Math.min(this.#selected, this.#rows.length - 1)];
   }
 
   #hasFocus(): boolean {
@@ -184,7 +196,8 @@ class ViewPage {
     } else if (event.key === "Enter" && !isOnButton) {
       this.#follow(true);
     } else {
-      const index = rowAfterKey(event.key, this.#selected, this.#rows.length, ROWS_OF_A_PAGE);
+      const selected = Math.min(this.#selected, this.#rows.length - 1);
+      const index = rowAfterKey(event.key, selected, this.#rows.length, ROWS_OF_A_PAGE);
       if (index === undefined) {
         return;
       }

@@ -33,6 +33,8 @@ export class FramesView implements vscode.Disposable {
   readonly #disposables: readonly { dispose(): unknown }[];
   #panel: vscode.WebviewPanel | undefined;
   #shown: ViewState | undefined;
+  /** Where the cursor was when a function was asked for: its row is selected first. */
+  #cursorLine: number | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(server: Server, extension: vscode.Uri) {
@@ -74,6 +76,7 @@ export class FramesView implements vscode.Disposable {
       return;
     }
     this.#shown = { uri: found.uri, function: found.function };
+    this.#cursorLine = place.line;
     if (this.#panel === undefined) {
       const column = { viewColumn: vscode.ViewColumn.Beside, preserveFocus: false };
       this.#adopt(vscode.window.createWebviewPanel(VIEW_TYPE, TITLE, column), this.#shown);
@@ -151,6 +154,10 @@ export class FramesView implements vscode.Disposable {
     const frames = await client.sendRequest(FramesRequest, shown).catch(() => null);
     if (frames !== null && this.#shown === shown) {
       this.#tell({ kind: "frames", frames, confidence: confidence(vscode.Uri.parse(shown.uri)) });
+      if (this.#cursorLine !== undefined) {
+        this.#tell({ kind: "cursor", line: this.#cursorLine });
+        this.#cursorLine = undefined;
+      }
     } // else the function is being renamed, or is gone: what was known of it stays
   }
 
@@ -180,9 +187,11 @@ export class FramesView implements vscode.Disposable {
     if (inner.uri !== this.#shown?.uri || inner.function !== this.#shown.function) {
       this.#shown = { uri: inner.uri, function: inner.function };
       this.#source.clear();
+      this.#cursorLine = line;
       await this.#refreshes.add(undefined);
+    } else {
+      this.#tell({ kind: "cursor", line });
     }
-    this.#tell({ kind: "cursor", line });
   }
 
   dispose(): void {
