@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import venv
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.lsp_server.conftest import model
 
 __all__ = ["model"]
 
+COMMAND = "foretrace.serverCommand"
 PREDICTED = [
     [2, "numbers = [1, 2, 3]", "predicted"],
     [3, "result = 0", "predicted"],
@@ -47,7 +49,12 @@ def server(tmp_path_factory):
         (folder / ".profile").write_text(f"PATH={folder / 'bare' / 'bin'}:/usr/local/bin:/usr/bin:/bin\n")
         for name in ("VIRTUAL_ENV", "FORETRACE_MODEL", "PYTHONPATH", "PYTHONHOME"):
             patch.delenv(name, raising=False)
-        server = CodeServer(folder, {"SHELL": "/bin/bash"})  # extensions have the path of a login shell
+        environment = {
+            "SHELL": "/bin/bash",  # extensions have the path of a login shell
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(folder / "wheels"),
+        }
+        server = CodeServer(folder, environment)
         try:
             yield server
         finally:
@@ -81,7 +88,7 @@ def stand_in(model, tmp_path) -> dict[str, Any]:
     """Settings that start a server with the stand-in."""
     command = shlex.join([sys.executable, "-m", "tests.lsp_server.fake_server", str(model)])
     program = write_program(tmp_path / "stand-in", f"export PYTHONPATH={shlex.quote(str(ROOT))}", f"exec {command}")
-    return {"foretrace.serverCommand": [str(program)]}
+    return {COMMAND: [str(program)]}
 
 
 def test_values_come_by_themselves_and_follow_the_text(server, browser, project, stand_in):
@@ -112,6 +119,7 @@ def test_a_check_confirms(server, browser, project, stand_in):
         editor.lens("Check against a real run").click()
         editor.until_value(6, "returns 6 ✓", "confirmed")
         assert editor.values() == [[line, f"{text} ✓", "confirmed"] for line, text, _ in PREDICTED]
+        editor.until_idle()
         editor.save_picture("confirmed")
         editor.page.locator(".view-line", has_text="result").nth(1).locator("span").last.hover()
         hover = editor.visible(editor.page.locator(".monaco-hover", has_text="confirmed by a real run"))
@@ -127,9 +135,11 @@ def test_a_check_finds_a_divergence(server, browser, project, stand_in):
         editor.until_value(7, "returns 12 ≠ returns 6", "diverged")
         editor.until_value(3, "numbers = [1, 2, 3] ✓", "confirmed")
         editor.visible(editor.page.locator(".squiggly-warning"))
+        editor.until_idle()
         editor.page.keyboard.press("Control+Shift+m")
         problem = editor.visible(editor.page.locator(".markers-panel .monaco-list-row", has_text="foretrace"))
         assert "result" in problem.inner_text() and "Ln 6" in problem.inner_text()
+        editor.run("Notifications: Clear All Notifications")
         editor.save_picture("problem")
 
 
@@ -258,25 +268,41 @@ def test_an_untrusted_workspace_runs_nothing(server, browser, project, stand_in,
         until_there(ran)
 
 
-def test_no_model(server, browser, project, stand_in, tmp_path):
-    with window(
-        server,
-        browser,
-        project / "total.py",
-        {"foretrace.interpreter": sys.executable, "foretrace.model": str(tmp_path / "none.gguf")},
-    ) as editor:
-        said = editor.notification("none.gguf")
-        assert "give the path of a GGUF" in said.inner_text()
+def test_no_model(server, browser, project):
+    settings = {"foretrace.interpreter": sys.executable, "foretrace.model": "cwm-32b"}
+    with window(server, browser, project / "total.py", settings) as editor:
+        said = editor.notification("There is no model called cwm-32b")
+        assert "a path to a GGUF may be given" in said.inner_text()
         editor.save_picture("no-model")
         assert editor.values() == []
 
 
-def test_no_foretrace(server, browser, project):
-    with window(server, browser, project / "total.py", {}) as editor:
+def test_no_foretrace(server, browser, project, stand_in, tmp_path):
+    venv.create(tmp_path / "environment", with_pip=True)
+    python = tmp_path / "environment" / "bin" / "python"
+    write_wheel(server.folder / "wheels", f"import os; os.execv({stand_in[COMMAND][0]!r}, ['stand-in'])\n")
+    with window(server, browser, project / "total.py", {"foretrace.interpreter": str(python)}) as editor:
         said = editor.notification("foretrace is not installed for Python yet")
-        editor.visible(said.get_by_role("button", name="Install"))
-        editor.save_picture("install")
         assert editor.values() == []
+        editor.save_picture("install")
+        said.get_by_role("button", name="Install").click()
+        editor.until_value(6, "returns 6", "predicted")
+
+
+def write_wheel(folder: Path, main: str) -> None:
+    """A package that is called foretrace, for pip."""
+    folder.mkdir()
+    information = "foretrace-9.0.dist-info"
+    files = {
+        "foretrace/__init__.py": "",
+        "foretrace/__main__.py": main,
+        f"{information}/METADATA": "Metadata-Version: 2.1\nName: foretrace\nVersion: 9.0\n",
+        f"{information}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    files[f"{information}/RECORD"] = "".join(f"{name},,\n" for name in (*files, f"{information}/RECORD"))
+    with zipfile.ZipFile(folder / "foretrace-9.0-py3-none-any.whl", "w") as wheel:
+        for name, content in files.items():
+            wheel.writestr(name, content)
 
 
 def test_the_whole_path_with_the_bundled_model(server, browser, tmp_path):
@@ -293,11 +319,6 @@ def test_the_whole_path_with_the_bundled_model(server, browser, tmp_path):
         status = editor.visible(editor.page.locator(".hover-language-status", has_text="ready"))
         assert "nano on" in status.inner_text() and "Python 3" in status.inner_text()
         editor.save_picture("status", still=False)
-        editor.lens("Check against a real run").click()
-        check = """(file) => foretraceValues(file).some(([, , state]) => ['confirmed', 'diverged'].includes(state))"""
-        editor.until("an outcome", check, "strawberry.py")
-        editor.lens("Predict count_letter('strawberry', 'r')")
-        editor.save_picture("check")
         editor.put_cursor(9)
         editor.run("Predict another call of this function")
         editor.answer("Another call")
@@ -305,6 +326,13 @@ def test_the_whole_path_with_the_bundled_model(server, browser, tmp_path):
         expect(box).to_have_value("count_letter('strawberry', 'r')", timeout=SECONDS * 1000)
         editor.save_picture("call")
         editor.page.keyboard.press("Escape")
+        editor.lens("Check against a real run").click()
+        check = """(file) => foretraceValues(file).some(([, , state]) => ['confirmed', 'diverged'].includes(state))"""
+        editor.until("an outcome", check, file.name)
+        editor.until_idle()
+        editor.save_picture("check")
+        editor.run("Notifications: Clear All Notifications")
+        editor.page.set_viewport_size({"width": 1200, "height": 640})
         editor.run("Show predicted and actual side by side")
         editor.visible(editor.view().locator("[role=row][data-row]"))
         editor.visible(editor.view().get_by_text("Real run in Python"))

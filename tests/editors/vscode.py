@@ -13,11 +13,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, Playwright, TimeoutError, expect
 
 from lsp_server.host.control import Running, find_hosts, stop_hosts
@@ -283,6 +285,12 @@ class Window:
     def lens(self, title: str) -> Locator:
         return self.visible(self.page.locator(".codelens-decoration a", has_text=title))
 
+    def until_idle(self) -> None:
+        """Wait until no lens tells of work that goes on."""
+        check = """() => ![...document.querySelectorAll('.codelens-decoration')].some(
+            (lens) => /Predicting|Checking/.test(lens.textContent))"""
+        self.until("lenses at rest", check)
+
     def view(self) -> FrameLocator:
         """The page in the view "Predicted and actual"."""
         return self.page.frame_locator("iframe.webview.ready").frame_locator("iframe#active-frame")
@@ -339,7 +347,9 @@ class Window:
         if os.environ.get("FORETRACE_PICTURES"):
             if still:
                 self.page.mouse.move(2, 2)
-            self.page.screenshot(path=ROOT / "docs" / "images" / f"vscode-{name}.png", animations="disabled")
+            picture = Image.open(BytesIO(self.page.screenshot(animations="disabled")))
+            picture = picture.convert("RGB").quantize(method=Image.Quantize.MAXCOVERAGE)
+            picture.save(ROOT / "docs" / "images" / f"vscode-{name}.png", optimize=True)
 
 
 def until_there(path: Path) -> None:
@@ -354,7 +364,7 @@ def until_there(path: Path) -> None:
 def window(server: CodeServer, browser: Browser, file: Path, settings: Mapping[str, Any]) -> Iterator[Window]:
     """A new window with the file's folder and the file."""
     server.write_settings(settings)
-    context = browser.new_context(viewport={"width": 1100, "height": 640}, permissions=["clipboard-read"])
+    context = browser.new_context(viewport={"width": 1100, "height": 640}, reduced_motion="reduce")
     context.add_init_script(HELPERS)
     page = context.new_page()
     try:
