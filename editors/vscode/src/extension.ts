@@ -17,12 +17,8 @@ import { SECTION } from "./settings";
 import { StatusItem } from "./status";
 import { FramesView } from "./view/panel";
 
-interface Running {
-  readonly server: Server;
-}
-
-/** What is running, for `deactivate`, which VS Code hands nothing. */
-let running: Running | undefined;
+/** For `deactivate`, which VS Code hands nothing. */
+let running: Server | undefined;
 
 export function activate(context: vscode.ExtensionContext): void {
   const log = vscode.window.createOutputChannel("foretrace", { log: true });
@@ -36,7 +32,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const server: Server = new Server(places, python, log, (name, argument) => functions.onLens(name, argument));
   const view = new FramesView(server, context.extensionUri);
   const functions: FunctionCommands = new FunctionCommands(server, view);
-  running = { server };
+  running = server;
   const explain = (): Promise<void> => explainWhy(server);
   context.subscriptions.push(
     log,
@@ -79,7 +75,7 @@ export function activate(context: vscode.ExtensionContext): void {
 }
 
 export async function deactivate(): Promise<void> {
-  await running?.server.end();
+  await running?.end();
   running = undefined;
 }
 

@@ -3,6 +3,7 @@
 import * as vscode from "vscode";
 import { ExecuteCommandRequest, LSPErrorCodes, ResponseError, type LanguageClient } from "vscode-languageclient/node";
 import type { Place, Summary } from "../protocol";
+import { showWithWays } from "../server/messages";
 
 const MESSAGE_MILLISECONDS = 8000;
 
@@ -20,7 +21,7 @@ export async function execute<Answer>(
     if (error instanceof ResponseError && error.code === LSPErrorCodes.RequestCancelled) {
       say("It was cancelled.");
     } else {
-      void vscode.window.showWarningMessage(error instanceof Error ? error.message : String(error));
+      void showWithWays(error instanceof Error ? error.message : String(error), false);
     }
     return undefined;
   }

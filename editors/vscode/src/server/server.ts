@@ -2,11 +2,12 @@
 
 import { isDeepStrictEqual } from "node:util";
 import * as vscode from "vscode";
-import { State, type LanguageClient } from "vscode-languageclient/node";
+import { ShowMessageNotification, State, type LanguageClient } from "vscode-languageclient/node";
 import { DocumentUpdated, InterpreterChanged, StatusChanged, TrustChanged, type Status } from "../protocol";
 import { CollapsingQueue } from "../queue";
 import { createClient, type LensHandler } from "./client";
 import { discover, type Discovery, type Places } from "./discovery";
+import { Messages } from "./messages";
 import type { EditorPython } from "./pythonExtension";
 import { isSameServer, type ServerResolution } from "./resolution";
 
@@ -32,6 +33,7 @@ export class Server implements vscode.Disposable {
   readonly #phaseChanged = new vscode.EventEmitter<Phase>();
   readonly #statusChanged = new vscode.EventEmitter<Status | undefined>();
   readonly #updated = new vscode.EventEmitter<vscode.Uri>();
+  readonly #messages = new Messages();
   readonly #crashes: number[] = [];
   #client: LanguageClient | undefined;
   #resolution: ServerResolution | undefined;
@@ -130,6 +132,7 @@ export class Server implements vscode.Disposable {
       onEnd: () => this.#mayStartAgain(),
     });
     this.#client = client;
+    client.onNotification(ShowMessageNotification.type, (params) => void this.#messages.show(params));
     client.onNotification(StatusChanged, (status) => { this.#setStatus(status); });
     client.onNotification(DocumentUpdated, ({ uri }) => {
       this.#updated.fire(client.protocol2CodeConverter.asUri(uri));

@@ -22,10 +22,10 @@ export function html({ source, style, script }: PageParts, nonce = randomBytes(1
   <title>Predicted and actual</title>
 </head>
 <body>
-  <main id="view">
+  <main id="view" class="empty">
     <header>
       <h1 id="call"></h1>
-      <div role="status"><ul id="outcomes"></ul></div>
+      <div role="status"><ul id="outcomes"><li>Waiting for foretrace.</li></ul></div>
       <ul id="stories" aria-label="Where the runs part"></ul>
     </header>
     <div role="toolbar" aria-label="Runs and turns">

@@ -50,9 +50,12 @@ export class FramesView implements vscode.Disposable {
       server.onDidChangePhase(() => void this.#refreshes.add(undefined)),
       vscode.window.onDidChangeTextEditorSelection((event) => { this.#cursorMoved(event); }),
       vscode.window.registerWebviewPanelSerializer(VIEW_TYPE, {
-        deserializeWebviewPanel: (panel, state: unknown) => {
-          this.#adopt(panel, isViewState(state) ? state : undefined);
-          return Promise.resolve();
+        deserializeWebviewPanel: async (panel, state: unknown) => {
+          const shown = isViewState(state) ? state : undefined;
+          this.#adopt(panel, shown);
+          if (shown !== undefined) {
+            await vscode.workspace.openTextDocument(vscode.Uri.parse(shown.uri)); // else the server does not know it
+          }
         },
       }),
     ];
