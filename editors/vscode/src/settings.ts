@@ -1,8 +1,7 @@
 /** The settings that the extension itself reads; the server pulls its own ones, by the same names. */
 
-import { homedir } from "node:os";
-import * as path from "node:path";
 import * as vscode from "vscode";
+import { withVariables } from "./paths";
 
 export const SECTION = "foretrace";
 
@@ -30,30 +29,4 @@ export function areHintsWanted(document: vscode.TextDocument): boolean {
 /** From which probability on a value looks sure. */
 export function confidence(uri: vscode.Uri): number {
   return vscode.workspace.getConfiguration(SECTION, uri).get<number>("confidence", 0.5);
-}
-
-/** Spell `~` and `${workspaceFolder}` out. */
-export function withVariables(text: string, folder: string | undefined, home = homedir()): string {
-  const whole = text === "~" || text.startsWith("~/") ? path.join(home, text.slice(1)) : text;
-  return folder === undefined ? whole : whole.replaceAll("${workspaceFolder}", folder);
-}
-
-/** What the server is told of its settings: paths spelled out, the model's one from the folder on. */
-export function forServer(settings: unknown, folder: string | undefined): unknown {
-  if (typeof settings !== "object" || settings === null) {
-    return settings;
-  }
-  const spelled: Record<string, unknown> = { ...settings };
-  for (const name of ["model", "interpreter"]) {
-    const value = spelled[name];
-    if (typeof value === "string" && value !== "") {
-      spelled[name] = withVariables(value, folder);
-    }
-  }
-  const model = spelled.model;
-  // The server does not stand in the workspace, so a relative path would lead nowhere.
-  if (typeof model === "string" && folder !== undefined && /[\\/]/.test(model) && !path.isAbsolute(model)) {
-    spelled.model = path.join(folder, model);
-  }
-  return spelled;
 }

@@ -9,7 +9,7 @@ import {
   type LanguageClientOptions,
   type Middleware,
 } from "vscode-languageclient/node";
-import { forServer } from "../settings";
+import { forServer } from "../paths";
 import type { ServerResolution } from "./resolution";
 
 export const PYTHON_FILES = ["file", "untitled", "vscode-notebook-cell"].map((scheme) => ({
