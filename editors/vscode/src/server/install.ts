@@ -1,12 +1,25 @@
-/** Installs foretrace with pip, in a terminal where the user sees what it does. */
+/** Installs foretrace with pip. Not as a task: those want a folder that is open and trusted. */
 
+import { spawn } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import * as path from "node:path";
+import { createInterface } from "node:readline";
 import * as vscode from "vscode";
 import { pythonIn } from "./candidates";
 import type { Places } from "./discovery";
 import type { Python } from "./probe";
 import type { Server } from "./server";
+
+/** Characters of a line in the progress. */
+const WIDTH = 80;
+
+/** Where something is run, and who hears of it. */
+interface Surroundings {
+  readonly folder: string;
+  readonly log: vscode.LogOutputChannel;
+  readonly progress: vscode.Progress<{ message: string }>;
+  readonly token: vscode.CancellationToken;
+}
 
 /**
  * Into the chosen environment; where the best Python is the system's own, which is not to be changed, into an
@@ -28,56 +41,64 @@ export async function install(server: Server, places: Places, log: vscode.LogOut
     await explainMissing(false);
     return;
   }
-  if (await installFor(python, places, log)) {
+  const outcome = await vscode.window.withProgress(
+    { location: vscode.ProgressLocation.Notification, title: "Installing foretrace", cancellable: true },
+    async (progress, token) => {
+      const isWell = await installFor(python, places, { folder: places.extension, log, progress, token });
+      return token.isCancellationRequested ? "cancelled" : isWell;
+    },
+  );
+  if (outcome === true) {
     await server.restart("foretrace was installed");
-    return;
-  }
-  const again = "Try again";
-  const message = "foretrace could not be installed. The terminal shows why.";
-  if ((await vscode.window.showErrorMessage(message, again)) === again) {
-    await install(server, places, log);
+  } else if (outcome === false) {
+    await explainFailure();
   }
 }
 
-async function installFor(python: Python, places: Places, log: vscode.LogOutputChannel): Promise<boolean> {
+async function installFor(python: Python, { ownEnvironment }: Places, surroundings: Surroundings): Promise<boolean> {
   let target = python.path;
   if (!python.isEnvironment) {
-    log.info(`${python.path} is a system's Python; foretrace gets an environment in ${places.ownEnvironment}.`);
-    await mkdir(path.dirname(places.ownEnvironment), { recursive: true });
-    if (!(await runTask("Make an environment", python.path, ["-m", "venv", places.ownEnvironment], places, log))) {
+    surroundings.log.info(`${python.path} is a system's Python; foretrace gets an environment in ${ownEnvironment}.`);
+    await mkdir(path.dirname(ownEnvironment), { recursive: true });
+    if (!(await run(python.path, ["-m", "venv", ownEnvironment], surroundings))) {
       return false;
     }
-    target = pythonIn(places.ownEnvironment, process.platform === "win32");
+    target = pythonIn(ownEnvironment, process.platform === "win32");
   }
-  return await runTask("Install foretrace", target, ["-m", "pip", "install", "--upgrade", "foretrace"], places, log);
+  return await run(target, ["-m", "pip", "install", "--upgrade", "foretrace"], surroundings);
 }
 
-/** Whether it ended well. */
-async function runTask(
-  name: string,
-  program: string,
-  args: string[],
-  places: Places,
-  log: vscode.LogOutputChannel,
-): Promise<boolean> {
-  log.info(`${name}: ${[program, ...args].join(" ")}`);
-  const task = new vscode.Task(
-    { type: "process" },
-    vscode.TaskScope.Workspace,
-    name,
-    "foretrace",
-    new vscode.ProcessExecution(program, args, { cwd: places.extension }),
+async function explainFailure(): Promise<void> {
+  const chosen = await vscode.window.showErrorMessage(
+    "foretrace could not be installed. The log shows why.",
+    { title: "Show log", command: "foretrace.showOutput" },
+    { title: "Try again", command: "foretrace.installServer" },
   );
-  task.presentationOptions = { reveal: vscode.TaskRevealKind.Always, panel: vscode.TaskPanelKind.Shared };
-  const execution = await vscode.tasks.executeTask(task);
-  return await new Promise((resolve) => {
-    const ended = vscode.tasks.onDidEndTaskProcess((event) => {
-      if (event.execution === execution) {
-        ended.dispose();
-        log.info(`${name}: ended with ${event.exitCode ?? "no exit code"}.`);
-        resolve(event.exitCode === 0);
-      }
-    });
+  if (chosen !== undefined) {
+    await vscode.commands.executeCommand(chosen.command);
+  }
+}
+
+/** Run a program whose output goes to the log, and its last line to the progress. Whether it ended well. */
+function run(program: string, args: readonly string[], surroundings: Surroundings): Promise<boolean> {
+  const { folder, log, progress, token } = surroundings;
+  log.info(`Running ${[program, ...args].join(" ")}`);
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface(stream).on("line", (line) => {
+        log.info(line);
+        progress.report({ message: line.trim().slice(0, WIDTH) });
+      });
+    }
+    const cancelled = token.onCancellationRequested(() => child.kill());
+    const end = (how: string, isWell: boolean): void => {
+      cancelled.dispose();
+      log.info(`${path.basename(program)} ended: ${how}.`);
+      resolve(isWell);
+    };
+    child.on("error", (error) => { end(error.message, false); });
+    child.on("close", (code, signal) => { end(signal ?? `exit code ${code ?? "unknown"}`, code === 0); });
   });
 }
 
