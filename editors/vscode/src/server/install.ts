@@ -44,6 +44,7 @@ export async function install(server: Server, places: Places, log: vscode.LogOut
   const outcome = await vscode.window.withProgress(
     { location: vscode.ProgressLocation.Notification, title: "Installing foretrace", cancellable: true },
     async (progress, token) => {
+      progress.report({ message: "This takes some minutes." });
       const isWell = await installFor(python, places, { folder: places.extension, log, progress, token });
       return token.isCancellationRequested ? "cancelled" : isWell;
     },
