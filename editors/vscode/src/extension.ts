@@ -30,8 +30,9 @@ export function activate(context: vscode.ExtensionContext): void {
   log.info(`foretrace ${version} in ${vscode.env.appName} ${vscode.version}, ${vscode.env.remoteName ?? "local"}.`);
   const python = new EditorPython(log);
   const server: Server = new Server(places, python, log, (name, argument) => functions.onLens(name, argument));
+  const cursor = new CursorTeller(server);
   const view = new FramesView(server, context.extensionUri);
-  const functions: FunctionCommands = new FunctionCommands(server, view);
+  const functions: FunctionCommands = new FunctionCommands(server, view, cursor);
   running = server;
   const explain = (): Promise<void> => explainWhy(server);
   context.subscriptions.push(
@@ -40,7 +41,7 @@ export function activate(context: vscode.ExtensionContext): void {
     server,
     new StatusItem(server),
     new HintPainter(server),
-    new CursorTeller(server),
+    cursor,
     view,
     functions.register(),
     command("explain", explain),

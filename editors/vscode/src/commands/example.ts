@@ -24,5 +24,7 @@ export async function openExample(storage: vscode.Uri): Promise<void> {
   } catch {
     await vscode.workspace.fs.writeFile(file, new TextEncoder().encode(EXAMPLE));
   }
-  await vscode.window.showTextDocument(file);
+  const document = await vscode.workspace.openTextDocument(file);
+  const start = document.positionAt(Math.max(0, document.getText().indexOf("count = 0")));
+  await vscode.window.showTextDocument(document, { selection: new vscode.Range(start, start) });
 }

@@ -2,6 +2,7 @@
 
 import * as vscode from "vscode";
 import type { LanguageClient } from "vscode-languageclient/node";
+import type { CursorTeller } from "../cursor";
 import { placeOfCursor } from "../documents";
 import { functionAt } from "../functions";
 import { isPlace, type KnownCall, type Place, type Summary } from "../protocol";
@@ -18,6 +19,7 @@ type Action = (
 
 export class FunctionCommands {
   readonly #server: Server;
+  readonly #cursor: CursorTeller;
   readonly #view: FramesView;
   /** By the extension's command: what is done, and the server's command for it, which lenses name. */
   readonly #actions: Readonly<Record<string, { readonly lens?: string; readonly run: Action }>> = {
@@ -30,8 +32,9 @@ export class FunctionCommands {
     showView: { run: (client, place) => this.#view.show(client, place) },
   };
 
-  constructor(server: Server, view: FramesView) {
+  constructor(server: Server, view: FramesView, cursor: CursorTeller) {
     this.#server = server;
+    this.#cursor = cursor;
     this.#view = view;
   }
 
@@ -61,7 +64,7 @@ export class FunctionCommands {
       return;
     }
     // A menu hands over the file that it was opened on, which names no function.
-    const place = isPlace(given) ? given : (this.#view.place ?? placeOfCursor());
+    const place = isPlace(given) ? given : (this.#view.place ?? placeOfCursor() ?? (await this.#cursor.goBack()));
     if (place === undefined) {
       void vscode.window.showInformationMessage("Open a Python file and put the cursor into a function first.");
       return;
