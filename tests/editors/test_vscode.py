@@ -22,6 +22,12 @@ from tests.lsp_server.conftest import model
 __all__ = ["model"]
 
 COMMAND = "foretrace.serverCommand"
+THEMES = {
+    "Dark High Contrast": "vscode-high-contrast",
+    "Light High Contrast": "vscode-high-contrast-light",
+    "Dark 2026": "vscode-dark",
+    "Light 2026": "vscode-light",
+}
 PREDICTED = [
     [2, "numbers = [1, 2, 3]", "predicted"],
     [3, "result = 0", "predicted"],
@@ -159,7 +165,12 @@ def test_the_view_and_the_editor_follow_each_other(server, browser, project, sta
         assert rows.first.get_attribute("data-state") == "same" and first.get_attribute("data-state") == "differs"
         outcomes = view.locator("#outcomes").inner_text()
         assert "returned 12" in outcomes and "returned 6" in outcomes
-        assert editor.barriers() == []
+        for theme, kind in THEMES.items():
+            editor.page.keyboard.press("Control+k")
+            editor.page.keyboard.press("Control+t")
+            editor.answer(theme)
+            editor.visible(view.locator(f"body.{kind}"))
+            assert editor.barriers() == [], theme
 
         def follow(line: int, row: int) -> None:
             """Wait until the selected row is `row`, and the editor shows `line` (from 1)."""

@@ -297,10 +297,12 @@ class Window:
 
     def barriers(self) -> list[Any]:
         """What keeps people from using the view, as far as axe-core can tell: rules and where they are broken."""
+        # The workbench paints what is behind the page; axe would take it for white.
         check = f"""async (page) => {{
+            page.style.backgroundColor = 'var(--vscode-editor-background)';
             {AXE.read_text()}
             const {{ violations }} = await axe.run(page);
-            return violations.map(({{ id, nodes }}) => [id, nodes.map(({{ html }}) => html)]);
+            return violations.map(({{ id, nodes }}) => [id, nodes.map((node) => node.failureSummary)]);
         }}"""
         return self.view().locator("html").evaluate(check)
 
@@ -348,7 +350,7 @@ class Window:
             if still:
                 self.page.mouse.move(2, 2)
             picture = Image.open(BytesIO(self.page.screenshot(animations="disabled")))
-            picture = picture.convert("RGB").quantize(method=Image.Quantize.MAXCOVERAGE)
+            picture = picture.convert("RGB").quantize(method=Image.Quantize.MAXCOVERAGE, kmeans=3)
             picture.save(ROOT / "docs" / "images" / f"vscode-{name}.png", optimize=True)
 
 
