@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -21,6 +21,7 @@ _RUN = 4
 """So many values of a loop are shown in a hint; of more, the first ones and the last."""
 _TABLE_ROWS = 40
 _TABLE_VALUE = 120
+_ENDINGS = ("returns ", "raises ", "yields ")
 
 
 class Look(str, Enum):
@@ -212,9 +213,17 @@ def _run(name: str | None, values: Sequence[Value], length: int) -> str:
     return f"{name} = {text}" if name is not None else text
 
 
-def _difference(value: Value, length: int) -> str:
-    left, right = contrast(value.predicted or "nothing", value.actual or "nothing", length)
-    return f"{left} ≠ {right}"
+def _difference(value: Value, length: int, written: Callable[[str], str] = str) -> str:
+    """Both sides of a wrong value, each as `written`; what both do is said once."""
+    left, right = contrast(value.predicted or "", value.actual or "", length)
+    if value.predicted is None:
+        return f"{written(right)} (not predicted)"
+    if value.actual is None:
+        return f"{written(left)} (predicted only)"
+    verb = left.partition(" ")[0] + " "
+    if value.name is None and verb in _ENDINGS:
+        right = right.removeprefix(verb)
+    return f"{written(left)} ≠ {written(right)}"
 
 
 def table(view: View, visits: Sequence[Visit]) -> str:
@@ -235,8 +244,7 @@ def table(view: View, visits: Sequence[Visit]) -> str:
 
 def _cell(value: Value) -> str:
     if value.wrong:
-        left, right = contrast(value.predicted or "nothing", value.actual or "nothing", _TABLE_VALUE)
-        return f"{_code(left)} ≠ {_code(right)}"
+        return _difference(value, _TABLE_VALUE, _code)
     text = _code(shorten(value.predicted or "", _TABLE_VALUE))
     if value.actual is not None:
         return f"{text} ✓"

@@ -138,7 +138,7 @@ def test_a_check_finds_a_divergence(server, browser, project, stand_in):
         editor.put_cursor(6)
         editor.run("Check this function against a real run")
         editor.until_value(6, "result = 2 ≠ 1 …", "diverged")
-        editor.until_value(7, "returns 12 ≠ returns 6", "diverged")
+        editor.until_value(7, "returns 12 ≠ 6", "diverged")
         editor.until_value(3, "numbers = [1, 2, 3] ✓", "confirmed")
         editor.visible(editor.page.locator(".squiggly-warning"))
         editor.until_idle()

@@ -189,7 +189,7 @@ def test_a_check_shows_where_the_runs_part(runtime, model, tmp_path):
             assert summary["status"] == "diverged"
             assert summary["text"] == "total([1, 2, 3]): the prediction returned 12, the real run returned 6."
             labels, states = await client.labels(uri), await client.states(uri)
-            assert labels[8] == "result = 2 ≠ 1 …" and labels[11] == "returns 12 ≠ returns 6"
+            assert labels[8] == "result = 2 ≠ 1 …" and labels[11] == "returns 12 ≠ 6"
             assert labels[6] == "result = 0 ✓"
             assert states[8] == "diverged" and states[6] == "confirmed"
             found = await client.until(lambda: [e for e in client.diagnostics(uri) if e.code == "divergence"])

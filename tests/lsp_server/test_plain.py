@@ -188,8 +188,14 @@ def test_labels():
     assert labels(view(real=True))[5] == "total = 5 → 9 → 12 … 15 ✓"
     assert labels(view(call="count(0)")) == {1: "n = 0", 2: "total = 0", 8: "returns 0"}
     wrong = view(believed=COUNT.replace("total += n", "total += n if n != 3 else 7"))
-    assert labels(wrong)[5] == "total = 5 → 9 → 16 ≠ 12 …" and labels(wrong)[8] == "returns 19 ≠ returns 15"
+    assert labels(wrong)[5] == "total = 5 → 9 → 16 ≠ 12 …" and labels(wrong)[8] == "returns 19 ≠ 15"
     assert label(wrong.at(5, None), 0.5, 40, stale=True)[1] is Look.STALE
+    shorter = COUNT.replace("while n:", "while n > 5:")
+    assert labels(view(believed=shorter))[4].startswith("n = 5 → 4 (not predicted) …")
+    assert labels(view(shorter, believed=COUNT))[4] == "n = 5 → 3 (predicted only) …"
+    missed = view(call="count(20)", believed=COUNT.replace("> 100", "> 1000"))
+    assert labels(missed)[7] == "line 8 next (predicted only), total = 100 (not predicted)"
+    assert table(missed, missed.at(7, None)).endswith("| `line 8 next` (predicted only) | `100` (not predicted) |")
 
 
 def test_turns():
