@@ -87,6 +87,8 @@ class ForetraceServer(LanguageServer):
         self._leaving: asyncio.Future[None] | None = None
         self.start_problems: list[str] = []
         """What was wrong with the first settings, to be said once the client listens."""
+        self.setting_problems: list[str] = []
+        """What was wrong with the settings when they last came; the user knows."""
         self.push_diagnostics: Callable[[Document], None] = lambda document: None
         """For clients that do not pull them."""
 

@@ -267,9 +267,15 @@ class Work:
         """Predict what is wanted and give up what is not: the cursor's function first, then what is visible."""
         wanted = self._wanted(document)
         here = document.function_at(document.cursor) if document.cursor is not None else None
-        for function in document.functions.values():
-            if function not in wanted and not function.by_user and not function.checking:
-                function.end_task()
+        given_up = [
+            function
+            for function in document.functions.values()
+            if function.task and function not in wanted and not function.by_user and not function.checking
+        ]
+        for function in given_up:
+            function.end_task()
+        if given_up:
+            self._on_change(document)
         for function in wanted:
             if not function.is_fresh:
                 self._begin(document, function, None, interactive=function is here, by_user=False)

@@ -120,8 +120,10 @@ def _apply(ls: ForetraceServer, before: dict[Document, Options]) -> None:
 
 
 def _say(ls: ForetraceServer, problems: list[str]) -> None:
-    if problems:
+    """What is wrong with the settings; clients let the same ones be pulled more than once."""
+    if problems and problems != ls.setting_problems:
         ls.say(" ".join(dict.fromkeys(problems)))
+    ls.setting_problems = problems
 
 
 async def _watch(ls: ForetraceServer) -> None:
