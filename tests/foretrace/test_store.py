@@ -39,7 +39,9 @@ def gguf(tmp_path):
 
 def asked(target, gguf, **changes):
     options = {"mode": "predict", "max_frames": 10, "constrained": True, "actual": None}
-    return input_of(RUNTIME, identity(gguf), target, changes.pop("call", "f(3)"), **{**options, **changes})
+    return input_of(
+        {**identity(gguf), "loaded": "f16"}, 1000, target, changes.pop("call", "f(3)"), **{**options, **changes}
+    )
 
 
 def test_what_is_kept_comes_back_whole(tmp_path, target, gguf):

@@ -14,7 +14,8 @@ import pytest
 from bench.random_gguf import shape_called, write_random_gguf
 from foretrace.models import bundled_path
 from quant.errors import CancelledError, ContextFullError, ModelError
-from quant.runtime import CHUNK_TOKENS, CONTEXT_STEP, VERIFY_TOKENS, Part, Runtime
+from quant.model import Part
+from quant.runtime import CHUNK_TOKENS, CONTEXT_STEP, VERIFY_TOKENS, Runtime
 from quant.shape import WINDOW
 from quant.specials import IDS_IN_CWM, Special, special_ids
 from tests.ggufs import entry, string, write_llama
