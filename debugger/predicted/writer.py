@@ -73,8 +73,8 @@ class Writer:
     """Writes tokens behind a prompt: the likeliest ones that can come, whatever is drafted.
 
     All that is written and not yet evaluated goes into one call of the model together with a draft of what may follow,
-    and what it says after each drafted token is kept. As long as the token that is chosen is the drafted one, no further
-    call is needed. The methods are coroutines (see `evaluation.py`).
+    and what it says after each drafted token is kept. As long as the chosen token is the drafted one, no further call
+    is needed. The methods are coroutines (see `evaluation.py`).
     """
 
     def __init__(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -20,7 +19,6 @@ TRACE = Trace(
     ),
     Outcome(Ending.RETURNED, "3"),
 )
-RUNTIME = SimpleNamespace(context=4096, settings="f16")
 
 
 @pytest.fixture
