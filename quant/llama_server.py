@@ -101,23 +101,16 @@ class LlamaServer:
             if self._interrupted:
                 raise CancelledError
             fresh = self._connection.sock is None
+            if fresh:
+                self._connect()
             try:
-                if fresh:
-                    self._connect()
                 self._connection.request("GET" if body is None else "POST", self._path + path, body, self._headers)
                 response = self._connection.getresponse()
                 return response.status, response.read()
-            except (OSError, http.client.HTTPException) as error:
-                connected = self._connection.sock is not None
+            except (OSError, http.client.HTTPException):
                 self._connection.close()
                 if self._interrupted:
                     raise CancelledError from None
-                if fresh and not connected:
-                    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-                    raise ModelError(
-                        f"No server answers at {self.address} ({reason}); start llama-server there, or give the "
-                        "address where it is."
-                    ) from None
                 if fresh:
                     raise ModelError(
                         f"The server at {self.address} broke off while it was asked; look at what it says, start it "
@@ -126,7 +119,16 @@ class LlamaServer:
                 # A server hangs up on who has not asked for a while: that shows only now.
 
     def _connect(self) -> None:
-        self._connection.connect()
+        try:
+            self._connection.connect()
+        except OSError as error:
+            self._connection.close()
+            if self._interrupted:
+                raise CancelledError from None
+            raise ModelError(
+                f"No server answers at {self.address} ({error.strerror or error}); start llama-server there, or give "
+                "the address where it is."
+            ) from None
         self.connections += 1
         connected = self._connection.sock
         connected.settimeout(None)

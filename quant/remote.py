@@ -20,7 +20,7 @@ from quant.errors import ContextFullError, ModelError
 from quant.llama_server import KEY_VARIABLE, LlamaServer
 from quant.model import Part, Row
 from quant.runtime import common_prefix
-from quant.specials import special_ids
+from quant.specials import Special, special_ids
 
 _RANKED = (16, 1024, 1 << 20)
 """So many of the likeliest tokens are asked for at first, and where none of them can come; the last are all."""
@@ -130,6 +130,8 @@ class RemoteModel:
         """The tokens along which `_told` is known: those of the last request, and what the server wrote."""
         self._told: dict[int, _Told] = {}
         """By position along the path what was said there."""
+        self._harmless = 0
+        """A token that ends no text and no character."""
         self._stretch = _FIRST_STRETCH
         self._asked_up_to = 0
 
@@ -143,7 +145,7 @@ class RemoteModel:
         try:
             name, description, room, identity = _facts(server)
             model = cls(server, name, description, min(room, context or room), identity)
-            special_ids(model.vocabulary, f"The model {name} at {server.address}")
+            model._harmless = special_ids(model.vocabulary, f"The model {name} at {server.address}")[Special.FRAME]
         except BaseException:
             server.close()
             raise
@@ -199,16 +201,18 @@ class RemoteModel:
             self._follow(position)
             known = self._told[position]
         if known.width < width:
-            (known,) = self._complete(position, 1, width)
-            self._told[position] = known
+            known = self._told[position] = self._complete(position, 1, width)[0]
         return known
 
     def log_probability(self, position: int, token: int) -> float:
         """The log probability of a token that may not be among the likeliest."""
         known = self.told(position)
         if token not in known.logs and token not in known.others:
-            (forced,) = self._complete(position, 1, 0, [[token, _FORCE]])
-            known.others[token] = forced.log
+            forced = self._forced(position, token, 0)
+            if forced is None:
+                known = self.told(position, len(_RANKED) - 1)
+            else:
+                known.others[token] = forced.log
         return known.logs[token] if token in known.logs else known.others[token]
 
     def _follow(self, position: int) -> None:
@@ -224,7 +228,25 @@ class RemoteModel:
         self._path = [*self._tokens[:position], *(each.written for each in told)]
         self._asked_up_to = len(self._path)
 
-    def _complete(self, position: int, count: int, width: int, bias: Sequence[Sequence[float]] = ()) -> list[_Told]:
+    def _complete(self, position: int, count: int, width: int) -> list[_Told]:
+        """What the server says about the tokens from a position on, of which it writes `count`, or fewer."""
+        told = self._ask(position, count, width)
+        if told:
+            return told
+        # Its likeliest token ends within a character, and so it says nothing.
+        forced = self._forced(position, self._harmless, width)
+        if forced is None:
+            raise ModelError(
+                f"The server at {self.path} tells no probabilities; give the address of a newer llama-server."
+            )
+        likeliest = next(iter(forced.logs))
+        return [_Told(likeliest, forced.logs[likeliest], forced.logs, width)]
+
+    def _forced(self, position: int, token: int, width: int) -> _Told | None:
+        """The same where the server has to write a certain token; None for one that ends within a character."""
+        return next(iter(self._ask(position, 1, width, [[token, _FORCE]])), None)
+
+    def _ask(self, position: int, count: int, width: int, bias: Sequence[Sequence[float]] = ()) -> list[_Told]:
         asked: dict[str, Any] = {
             "prompt": self._tokens[:position],
             "n_predict": count,
@@ -234,27 +256,27 @@ class RemoteModel:
             "temperature": 0,
             "cache_prompt": True,
             "stream": False,
-            "response_fields": ["completion_probabilities", "timings"],
+            "return_tokens": True,
+            "response_fields": ["completion_probabilities", "tokens", "timings"],
         }
         if bias:
             asked["logit_bias"] = bias
         answer = self._server.ask("/completion", asked)
         if self._server.connections != self._connections:
             self._check_identity()
-        entries: list[dict[str, Any]] = answer.get("completion_probabilities") or []
-        if not entries or "top_logprobs" not in entries[0]:
-            raise ModelError(
-                f"The server at {self.path} tells no probabilities; give the address of a newer llama-server."
-            )
         self.calls += 1
-        self.written += len(entries)
+        written: list[int] = answer.get("tokens") or []
+        self.written += len(written)
         cached = answer.get("timings", {}).get("cache_n", 0)
         self.read_again += max(0, common_prefix(self._path, self._tokens[:position]) - 1 - cached)
         told: list[_Told] = []
-        for entry in entries:
+        for entry, token in zip(answer.get("completion_probabilities") or [], written, strict=False):
+            # Tokens that end within a character are left out: behind the first one the entries are of later ones.
+            if entry["id"] != token or "top_logprobs" not in entry:
+                break
             self.vocabulary.note(entry["top_logprobs"])
             logs = {each["id"]: each["logprob"] for each in entry["top_logprobs"]}
-            told.append(_Told(entry["id"], entry["logprob"], logs, width))
+            told.append(_Told(token, entry["logprob"], logs, width))
         return told
 
     def _check_identity(self) -> None:
