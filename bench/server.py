@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import statistics
@@ -61,13 +62,12 @@ def add_{n}(limit):
     return result
 
 """
-LONG = """\
-# foretrace: count(100000)
-def count(limit):
-    total = 0
-    for index in range(limit):
-        total += index
-    return total
+ENDLESS_AND_SHORT = """\
+# foretrace: count(0)
+def count(run):
+    while True:
+        odd = True
+        odd = False
 
 
 # foretrace: short(60)
@@ -154,9 +154,9 @@ class Client(LanguageClient):
         """The lenses of a document."""
         return await self.text_document_code_lens_async(types.CodeLensParams(types.TextDocumentIdentifier(uri)))
 
-    async def command(self, name: str, uri: str, function: str) -> Any:
+    async def command(self, name: str, uri: str, function: str, **more: Any) -> Any:
         """Execute a command of ours."""
-        params = types.ExecuteCommandParams(f"foretrace.{name}", [{"uri": uri, "function": function}])
+        params = types.ExecuteCommandParams(f"foretrace.{name}", [{"uri": uri, "function": function, **more}])
         return await asyncio.wait_for(self.workspace_execute_command_async(params), SECONDS)
 
     async def function(self, uri: str, name: str) -> Any:
@@ -240,23 +240,27 @@ async def latencies(folder: Path, settings: dict[str, Any], seconds: float) -> t
     `timer` is how late this process's own timers were meanwhile: what the machine alone does to an answer.
     """
     path = folder / "long.py"
-    path.write_text(LONG)
+    path.write_text(ENDLESS_AND_SHORT)
     uri = path.as_uri()
     settings = {**settings, "predict": "manual", "timeout": 5, "maxFrames": 100_000}
     async with session(settings) as client:
-        client.show(uri, LONG)
-        prediction = asyncio.create_task(client.command("predict", uri, "count"))
+        client.show(uri, ENDLESS_AND_SHORT)
+        busy = True
+        runs = itertools.count()
+        # Endless, and yet a context is full at some time: then the next call is predicted, which nobody has kept.
+        predictions = asyncio.create_task(
+            _repeat(lambda: busy, lambda: client.command("otherCall", uri, "count", call=f"count({next(runs)})"))
+        )
 
         async def begun() -> bool:
-            return await client.hover(uri, 4) is not None
+            return await client.hover(uri, 3) is not None
 
         await client.until(begun)
         # The first check predicts `short`, too, so it waits for the model; the run itself comes first.
-        busy = True
         checks = asyncio.create_task(_repeat(lambda: busy, lambda: client.command("check", uri, "short")))
         taken: dict[str, list[float]] = {"hover": [], "hint": [], "lens": [], "timer": []}
         asks: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
-            "hover": lambda: client.hover(uri, 4),
+            "hover": lambda: client.hover(uri, 3),
             "hint": lambda: client.hints(uri),
             "lens": lambda: client.lenses(uri),
         }
@@ -275,8 +279,7 @@ async def latencies(folder: Path, settings: dict[str, Any], seconds: float) -> t
         busy = False
         await client.command("cancel", uri, "count")
         await client.command("cancel", uri, "short")
-        await asyncio.wait([prediction, checks])
-        prediction.exception()
+        await asyncio.wait([predictions, checks])
     return {name: statistics.quantiles(each, n=100)[98] for name, each in taken.items()}, memory / 1e6
 
 
@@ -333,14 +336,15 @@ async def cancelling(folder: Path, settings: dict[str, Any], times: int) -> floa
     uri = path.as_uri()
     taken: list[float] = []
     async with session({**settings, "predict": "manual", "maxFrames": 100_000}) as client:
-        client.show(uri, LONG)
+        client.show(uri, ENDLESS_AND_SHORT)
         for _ in range(times):
             prediction = asyncio.create_task(client.command("predict", uri, "count"))
 
             async def begun(prediction: asyncio.Task[Any] = prediction) -> bool:
+                if prediction.done():
+                    raise RuntimeError(f"an endless prediction has ended: {prediction.result()}")
                 function = await client.function(uri, "count")
-                # A model can also think that the loop ends at once; there is nothing to cancel then.
-                return prediction.done() or (function is not None and function.predicting and function.steps > 3)
+                return function is not None and function.predicting and function.steps > 3
 
             await client.until(begun)
             start = time.perf_counter()

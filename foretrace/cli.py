@@ -59,8 +59,9 @@ ModelOption = Annotated[
     str | None,
     typer.Option(
         "--model",
-        metavar="PATH|NAME",
-        help="The GGUF that predicts; else that of FORETRACE_MODEL, else nano, which comes with foretrace.",
+        metavar="PATH|NAME|ADDRESS",
+        help="The GGUF that predicts, or a llama-server, as in http://127.0.0.1:8080; else what FORETRACE_MODEL says, "
+        "else nano, which comes with foretrace.",
     ),
 ]
 Context = Annotated[
@@ -221,7 +222,7 @@ def lsp(
     """The language server, for editors; they start it themselves."""
 
     def work() -> int:
-        from foretrace.models import find_model
+        from foretrace.models import find_predictor
         from foretrace.session import UsageError
         from lsp_server.cli import create_server, serve
 
@@ -231,7 +232,7 @@ def lsp(
             if not name or not port.isdecimal() or int(port) > 65535:
                 raise UsageError(f"--tcp is {tcp}, but has to be HOST:PORT, as in 127.0.0.1:2087.")
             address = name, int(port)
-        return serve(create_server(find_model, foretrace.__version__), address)
+        return serve(create_server(find_predictor, foretrace.__version__), address)
 
     _guarded(work)
 

@@ -9,12 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
 import foretrace
 from foretrace.session import Exit
+
+if TYPE_CHECKING:
+    from quant.model import Model
 
 _PACKAGES = ("llama-cpp-python", "debugpy", "numpy", "pygls", "rich", "typer")
 _PROGRAM = "def add(a, b):\n    total = a + b\n    return total\n"
@@ -100,9 +104,7 @@ def _gpu() -> Finding:
 
 
 def _model(wanted: str | None) -> Finding:
-    from debugger.predicted.predict import predict
-    from debugger.target import SourceFile, Target
-    from foretrace.models import find_model
+    from foretrace.models import ServedModel, find_predictor
     from quant.errors import ModelError
     from quant.load import load
     from quant.runtime import ALL_LAYERS
@@ -110,22 +112,38 @@ def _model(wanted: str | None) -> Finding:
     from quant.specials import special_ids
 
     try:
-        file = find_model(wanted)
+        file = find_predictor(wanted)
+        if isinstance(file, ServedModel):
+            return _served_model(file.path)
         runtime, choice = load(file.path)
         with runtime:
             special_ids(runtime.vocabulary, file.path)
-            target = Target(SourceFile.from_text("add.py", _PROGRAM), "add", 1, 3)
-            frames = predict(runtime, target, _CALL, max_frames=2).frames
-            text = f"{file.name} ({runtime.description}) at {file.path} predicted {len(frames)} steps of {_CALL}"
+            text = f"{file.name} ({runtime.description}) at {file.path} predicted {_steps_predicted(runtime)}"
             warnings = " ".join((*runtime.warnings, *choice.notes))
     except ModelError as error:
-        return Finding(False, str(error), "Give another GGUF with --model, or reinstall foretrace for its own.")
+        return Finding(False, str(error), "Give another model with --model, or reinstall foretrace for its own.")
     text += f"; {choice.context:,} tokens of context in {choice.kv_type}, "
     if choice.device is not None and choice.gpu_layers:
         layers = "all layers" if choice.gpu_layers == ALL_LAYERS else f"{choice.gpu_layers - 1} layers"
         text += f"{layers} on {choice.device.name} ({spelled_size(choice.memory.device.total)}), "
     text += f"{spelled_size(choice.memory.host.total)} of RAM"
     return Finding(True, text, warnings)
+
+
+def _served_model(address: str) -> Finding:
+    from quant.remote import RemoteModel
+
+    with RemoteModel.open(address) as model:
+        text = f"{model.name} ({model.description}) on the server at {address} predicted {_steps_predicted(model)}"
+        return Finding(True, f"{text}; {model.context:,} tokens of context")
+
+
+def _steps_predicted(model: Model) -> str:
+    from debugger.predicted.predict import predict
+    from debugger.target import SourceFile, Target
+
+    target = Target(SourceFile.from_text("add.py", _PROGRAM), "add", 1, 3)
+    return f"{len(predict(model, target, _CALL, max_frames=2).frames)} steps of {_CALL}"
 
 
 def _real_run() -> Finding:

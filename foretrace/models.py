@@ -1,4 +1,4 @@
-"""Finds the model that predicts: the bundled nano, a GGUF by path, or one installed by name."""
+"""Finds the model that predicts: the bundled nano, a GGUF by path, one installed by name, or one elsewhere."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from quant.errors import ModelError
+from quant.llama_server import is_address, spelled_address
 
 BUNDLED = "nano"
 """The name of the model that comes with the package."""
@@ -28,6 +29,31 @@ class ModelFile:
     path: Path
 
 
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that a `llama-server` has loaded, here or elsewhere."""
+
+    name: str
+    """The address as a person reads it."""
+    path: str
+    """The address."""
+
+
+def find_predictor(wanted: str | None = None) -> ModelFile | ServedModel:
+    """The model for `wanted`, as `find_model` finds it, or for the address of a server. Nothing is asked of that yet.
+
+    Raises ModelError.
+    """
+    variable = os.environ.get(VARIABLE, "")
+    if not is_address(wanted or variable):
+        return find_model(wanted)
+    try:
+        address = spelled_address(wanted or variable)
+    except ModelError as error:
+        raise ModelError(str(error) if wanted else f"{error} That is what {VARIABLE} asks for.") from None
+    return ServedModel(address.partition("//")[2], address)
+
+
 def find_model(wanted: str | None = None) -> ModelFile:
     """The model for `wanted`, a path or a name; without it that of `FORETRACE_MODEL`, else the bundled one.
 
@@ -39,6 +65,8 @@ def find_model(wanted: str | None = None) -> ModelFile:
         except ModelError as error:
             raise ModelError(f"{error} That is what {VARIABLE} asks for.") from error
     wanted = wanted or BUNDLED
+    if is_address(wanted):
+        raise ModelError(f"{wanted} is a model elsewhere, which only predicts; give a GGUF on this machine.")
     if wanted == BUNDLED:
         return _existing(ModelFile(BUNDLED, bundled_path()), "The bundled model is missing; reinstall foretrace.")
     if _looks_like_path(wanted):

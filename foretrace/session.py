@@ -29,6 +29,7 @@ from foretrace.options import Mode
 
 if TYPE_CHECKING:
     from foretrace.store import Store
+    from quant.model import Model as Predicting
 
 RUN_FRAMES = 10_000
 """Steps of a real run unless told otherwise."""
@@ -217,6 +218,7 @@ class Session:
         self._spares = self._stack.enter_context(closing(Spares()))
         self._ran: set[tuple[Path, str, int]] = set()
         """File, name and line of every function that a trace has gone through."""
+        self._predicting: Predicting
         self._store: Store | None = None
         self._identity: dict[str, Any] = {}
         self.model: Model | None = None
@@ -245,26 +247,42 @@ class Session:
         self._stack.close()
 
     def _load_model(self) -> None:
-        from foretrace.models import BUNDLED, find_model
+        from foretrace.models import BUNDLED, ServedModel, find_predictor
         from foretrace.store import Store, identity
         from quant.load import load
         from quant.specials import special_ids
 
-        file = find_model(self._options.model)
-        runtime, choice = load(file.path, context=self._options.context)
-        self._runtime = self._stack.enter_context(runtime)
-        self.warnings = (*self._runtime.warnings, *choice.notes)
         asked = self._options.context
+        file = find_predictor(self._options.model)
+        if isinstance(file, ServedModel):
+            self._load_elsewhere(file.path, asked)
+            return
+        runtime, choice = load(file.path, context=asked)
+        self._predicting = self._stack.enter_context(runtime)
+        self.warnings = (*runtime.warnings, *choice.notes)
         if asked is not None and choice.context < asked and not self.warnings:
             self.warnings = (f"{file.name} is for {choice.context:,} tokens, so it gets no context of {asked:,}.",)
-        special_ids(self._runtime.vocabulary, file.path)
+        special_ids(runtime.vocabulary, file.path)
         if self._options.cached:
             self._store = self._stack.enter_context(Store())
-            self._identity = identity(file.path)
-        description = self._runtime.description
+            self._identity = {**identity(file.path), "loaded": runtime.settings}
+        description = runtime.description
         if file.name == BUNDLED:
             description += ", tiny and often wrong: a difference is likelier its mistake than yours"
-        self.model = Model(file.name, str(file.path), description, self._runtime.context)
+        self.model = Model(file.name, str(file.path), description, runtime.context)
+
+    def _load_elsewhere(self, address: str, asked: int | None) -> None:
+        """Use the model of a server; what it predicts is not kept, since a server may change its model."""
+        from quant.remote import RemoteModel
+
+        model = self._stack.enter_context(RemoteModel.open(address, context=asked))
+        self._predicting = model
+        if asked is not None and model.context < asked:
+            self.warnings = (
+                f"The server at {address} gives each request {model.context + 1:,} tokens, so there is no context of "
+                f"{asked:,}; start llama-server with a larger -c.",
+            )
+        self.model = Model(model.name, address, f"{model.description}, on a server elsewhere", model.context)
 
     @property
     def python(self) -> str | None:
@@ -351,8 +369,8 @@ class Session:
         from foretrace.store import input_of
 
         asked = input_of(
-            self._runtime,
             self._identity,
+            self._predicting.context,
             target,
             call,
             mode=self._options.check.value if actual is not None else "predict",
@@ -390,7 +408,7 @@ class Session:
         constrained = self._options.constrained
         if actual is None:
             predicted = predict(
-                self._runtime,
+                self._predicting,
                 target,
                 call,
                 max_frames=max_frames,
@@ -400,7 +418,7 @@ class Session:
             )
             return predicted, None
         checked = check(
-            self._runtime,
+            self._predicting,
             target,
             call,
             actual,

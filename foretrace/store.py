@@ -24,7 +24,6 @@ import platformdirs
 import foretrace
 from debugger.target import Target
 from debugger.trace import Ending, Event, Frame, Outcome, Trace
-from quant.runtime import Runtime
 
 FORMAT = 2
 """Counts up when a prediction of the same input may come out differently."""
@@ -115,8 +114,8 @@ class Store:
 
 
 def input_of(
-    runtime: Runtime,
     model: Mapping[str, Any],
+    context: int,
     target: Target,
     call: str,
     *,
@@ -125,7 +124,7 @@ def input_of(
     constrained: bool,
     actual: Trace | None,
 ) -> dict[str, Any]:
-    """Everything that a prediction depends on; `model` is the GGUF's `identity`."""
+    """Everything that a prediction depends on; `model` is the GGUF's `identity` and how it is loaded."""
     real = None
     if actual is not None:
         frames = [_frame_to(frame) for frame in actual.frames]
@@ -136,8 +135,7 @@ def input_of(
         "llama": importlib.metadata.version("llama-cpp-python"),
         "python": list(sys.version_info[:2]),
         "model": dict(model),
-        "context": runtime.context,
-        "loaded": runtime.settings,
+        "context": context,
         "source": target.file.text,
         "function": target.qualname,
         "call": call,

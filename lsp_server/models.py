@@ -10,10 +10,11 @@ from lsp_server.host.client import HostClient
 from lsp_server.host.wire import Status
 from lsp_server.options import Options
 from quant.errors import ModelError
+from quant.llama_server import is_address, is_on_this_machine
 
 
 class ModelFile(Protocol):
-    """A GGUF on this machine, as `foretrace.models.ModelFile`."""
+    """A model as `foretrace.models` finds it."""
 
     @property
     def name(self) -> str:
@@ -21,13 +22,13 @@ class ModelFile(Protocol):
         ...
 
     @property
-    def path(self) -> Path:
-        """Where it is."""
+    def path(self) -> Path | str:
+        """Where it is: the path of a GGUF, or the address of a server."""
         ...
 
 
 FindModel = Callable[[str | None], ModelFile]
-"""The GGUF for a path or a name; raises ModelError."""
+"""The model for a path, a name or an address; raises ModelError."""
 
 
 class Models:
@@ -37,13 +38,15 @@ class Models:
         self,
         find_model: FindModel,
         on_status: Callable[[], None],
+        is_trusted: Callable[[], bool],
         host_command: Sequence[str] | None = None,
     ) -> None:
-        """`on_status` hears of every change; `host_command` starts another host than the real one, for tests."""
+        """`on_status` hears of every change; `is_trusted` tells of the workspace; `host_command` is for tests."""
         self._find_model = find_model
+        self._is_trusted = is_trusted
         self._on_status = on_status
         self._host_command = host_command
-        self._clients: dict[tuple[Path, int | None], HostClient] = {}
+        self._clients: dict[tuple[Path | str, int | None], HostClient] = {}
         self._current: HostClient | None = None
         self.name = ""
         """What a person calls the model that was asked for last."""
@@ -54,6 +57,7 @@ class Models:
         """The connection to the model that options name. Raises ModelError."""
         try:
             file = self._find_model(options.model or None)
+            self._check_may_know(options)
             key = (file.path, options.context)
             client = self._clients.get(key)
             if client is None:
@@ -68,6 +72,15 @@ class Models:
         self.name = file.name
         self._current = client
         return client
+
+    def _check_may_know(self, options: Options) -> None:
+        """A workspace that nobody trusts must not name the machine that its user's code is sent to."""
+        address = options.model
+        if is_address(address) and not is_on_this_machine(address) and not self._is_trusted():
+            raise ModelError(
+                f"The setting foretrace.model would send your code to {address}; trust the workspace to allow it, or "
+                "name the server in FORETRACE_MODEL instead."
+            )
 
     def _open(self, file: ModelFile, options: Options) -> HostClient:
         extra = {"command": self._host_command} if self._host_command is not None else {}

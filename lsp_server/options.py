@@ -42,7 +42,7 @@ class Options:
     predict: When = When.IDLE
     check: Check = Check.COMMAND
     model: str = ""
-    """A GGUF by path or name; empty: `FORETRACE_MODEL`, else nano."""
+    """A GGUF by path or name, or the address of a llama-server; empty: `FORETRACE_MODEL`, else nano."""
     context: int | None = None
     """Tokens of context; none: what fits."""
     interpreter: str = ""

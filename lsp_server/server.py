@@ -66,7 +66,7 @@ class ForetraceServer(LanguageServer):
         """Toggled by a command, on top of the setting."""
         self.configured = asyncio.Event()
         """Set once the client's settings are known, or it does not tell them."""
-        self.models = Models(find_model, self.tell_status, host_command)
+        self.models = Models(find_model, self.tell_status, lambda: self.trusted, host_command)
         self.work = Work(
             self.models,
             options_for=self.options_for,

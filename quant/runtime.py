@@ -12,7 +12,6 @@ import os
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +22,7 @@ import psutil
 from quant.errors import CancelledError, ContextFullError, ModelError
 from quant.gguf_file import GgufFile, read_gguf
 from quant.llama_log import ERROR_LEVEL
+from quant.model import Part, Row, logit_rows
 from quant.observe import Observer
 from quant.shape import ARCHITECTURE, WINDOW, Shape, shape_of_gguf
 
@@ -44,20 +44,12 @@ CONTEXT_STEP = 256
 """llama.cpp makes every context a multiple of this many tokens."""
 _TOKEN_COST_OF_CPU = 0.15
 _TOKEN_COST_OF_GPU = 0.01
+_ABORTED = 2
+"""What llama.cpp answers where it was told not to go on."""
 _SPINS = "GOMP_SPINCOUNT"
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one call of llama.cpp shall evaluate of one sequence: tokens behind those that it holds."""
-
-    tokens: Sequence[int]
-    rows: int = 0
-    """After how many of the last tokens logits are wanted."""
-    sequence: int = 0
-
-
-class Vocabulary:
+class LocalVocabulary:
     """A model's tokens: text to ids with specials disabled, ids to bytes, and pieces to ids."""
 
     def __init__(self, handle: Any, library: Any) -> None:
@@ -135,7 +127,7 @@ class Runtime:
         self.file = file
         self.warnings = tuple(warnings)
         """Sentences about this model that a person should read."""
-        self.vocabulary = Vocabulary(library.llama_model_get_vocab(model), library)
+        self.vocabulary = LocalVocabulary(library.llama_model_get_vocab(model), library)
         self.context: int = library.llama_n_ctx(context) // sequences
         """How many tokens fit into a sequence."""
         self.sequences = sequences
@@ -152,10 +144,18 @@ class Runtime:
         """What one more token adds to a call, in calls of a single token; about, and the same on every machine."""
         self.calls = 0
         """How often llama.cpp was asked to evaluate; on every machine the same measure of work saved."""
+        self.checks_drafts = True
         self._tokens: list[list[int]] = [[] for _ in range(sequences)]
         self._batch: Any = library.llama_batch_init(CHUNK_TOKENS, 0, 1)
         self._places: list[int] = []
         """The sequences that the batch's rows still name."""
+        self._interrupted = (ctypes.c_char * 2)()
+        """A text that is empty, or one character long once `interrupt` was called."""
+        # llama.cpp asks after every step of its graph whether to go on. A function of C answers, since one of Python
+        # would have to wait for this process's other threads thousands of times; `strlen` says 0 or 1.
+        library.llama_set_abort_callback(
+            context, ctypes.cast(_c_library().strlen, library.ggml_abort_callback), self._interrupted
+        )
 
     @classmethod
     def open(
@@ -303,12 +303,16 @@ class Runtime:
             raise ValueError(f"between 1 and {VERIFY_TOKENS} tokens can be verified at once, not {len(tokens)}")
         return np.array(self.evaluate([Part(tokens, len(tokens))])[0], dtype=np.float32)
 
+    def read(self, part: Part) -> Sequence[Row]:
+        """Evaluate one part, as `evaluate` does; the next call overwrites the rows."""
+        return logit_rows(self.evaluate([part])[0])
+
     def evaluate(self, parts: Sequence[Part]) -> list[NDArray[np.float32]]:
         """Evaluate tokens of one or several sequences in one call.
 
         All parts together have at most CHUNK_TOKENS tokens and VERIFY_TOKENS rows, each of another sequence. Returns
         each part's logits (rows, n_vocab), as llama.cpp keeps them: the next call overwrites them. Raises
-        ContextFullError, ModelError.
+        ContextFullError, ModelError, and CancelledError where `interrupt` was called.
         """
         if self._context is None:
             raise ModelError("The model was closed; open it again.")
@@ -327,6 +331,11 @@ class Runtime:
 
         status = self._observer.run(decode) if self._observer is not None else decode()
         self.calls += 1
+        if status == _ABORTED:
+            memory = self._library.llama_get_memory(self._context)
+            for part in parts:
+                self._library.llama_memory_seq_rm(memory, part.sequence, len(self._tokens[part.sequence]), -1)
+            raise CancelledError
         if status == 1:
             raise ContextFullError(f"llama.cpp found no room for {count} more tokens; ask for a larger context.")
         if status != 0:
@@ -340,6 +349,17 @@ class Runtime:
         logits = np.ctypeslib.as_array(pointer, shape=(rows, self.vocabulary.size))
         ends = np.cumsum([part.rows for part in parts])
         return [logits[end - part.rows : end] for part, end in zip(parts, ends, strict=True)]
+
+    def interrupt(self) -> None:
+        """Have the call under way, and later ones until `resume`, raise CancelledError; from any thread.
+
+        On a CPU the call ends within one matrix product; on a GPU it is carried to its end, which is soon.
+        """
+        self._interrupted.value = b"1"
+
+    def resume(self) -> None:
+        """Evaluate again."""
+        self._interrupted.value = b""
 
     def roll_back(self, length: int) -> None:
         """Forget all evaluated tokens from position `length` on.
@@ -492,6 +512,11 @@ def _short_waits() -> Generator[None, None, None]:
         yield
     finally:
         del os.environ[_SPINS]
+
+
+def _c_library() -> Any:
+    """The C library of this process."""
+    return ctypes.CDLL("msvcrt" if os.name == "nt" else None)
 
 
 def _keep_errors(level: int, text: bytes, _data: object) -> None:

@@ -14,7 +14,8 @@ from debugger.predicted.evaluation import drive
 from debugger.predicted.predict import Predictor
 from debugger.target import Target
 from debugger.trace import Frame, Trace
-from quant.runtime import VERIFY_TOKENS, Part, Runtime
+from quant.model import Part
+from quant.runtime import VERIFY_TOKENS, Runtime
 
 
 @dataclass(slots=True)

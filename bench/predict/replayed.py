@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,24 +15,25 @@ from bench.predict.cases import LOOPS
 from debugger.actual.record import record_in_process
 from debugger.predicted.predict import Predictor, predict
 from debugger.target import find_targets
-from quant.runtime import Part, Runtime, Vocabulary
+from quant.model import Part, Row, logit_rows
+from quant.runtime import Runtime
 
 
 class Replayed:
     """Plays written tokens back: a model that costs nothing, to see what everything around it costs."""
 
-    def __init__(self, vocabulary: Vocabulary, prompt: Sequence[int], tokens: Sequence[int], metadata: Runtime) -> None:
+    def __init__(self, prompt: Sequence[int], tokens: Sequence[int], metadata: Runtime) -> None:
         """It writes `tokens` behind the prompt."""
-        self.vocabulary = vocabulary
+        self.vocabulary = metadata.vocabulary
         self.context = len(tokens) + 1024
         self.path = metadata.path
         self.token_cost = metadata.token_cost
         self.calls = 0
-        self.sequences = 1
+        self.checks_drafts = True
         self._metadata = metadata
         self._all = [*tokens]
         self._held: list[int] = []
-        self._rows: NDArray[np.float32] = np.zeros((512, vocabulary.size), dtype=np.float32)
+        self._rows: NDArray[np.float32] = np.zeros((512, metadata.vocabulary.size), dtype=np.float32)
 
     def metadata(self, key: str) -> str | None:
         """As the real model has it."""
@@ -43,9 +43,8 @@ class Replayed:
         """What it holds."""
         return self._held
 
-    def evaluate(self, parts: Sequence[Part]) -> list[NDArray[np.float32]]:
+    def read(self, part: Part) -> Sequence[Row]:
         """The next token of the script has the highest logit."""
-        (part,) = parts
         self.calls += 1
         self._held.extend(part.tokens)
         rows = self._rows[: part.rows]
@@ -54,7 +53,7 @@ class Replayed:
         for row, position in enumerate(range(first, first + part.rows)):
             if position < len(self._all):
                 rows[row, self._all[position]] = 20
-        return [rows]
+        return logit_rows(rows)
 
     def forget(self, length: int, sequence: int = 0) -> int:
         """Go back."""
@@ -76,7 +75,7 @@ def long_ratio(runtime: Runtime, folder: Path) -> float:
 
     def once() -> float:
         ends: list[float] = []
-        replayed = cast("Runtime", Replayed(runtime.vocabulary, prompt, tokens, runtime))
+        replayed = Replayed(prompt, tokens, runtime)
         predict(replayed, target, "f(560)", max_frames=1100, on_frame=lambda _: ends.append(time.process_time()))
         return (ends[1050] - ends[950]) / (ends[150] - ends[50])
 

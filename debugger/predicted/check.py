@@ -19,7 +19,7 @@ from debugger.predicted.predict import CONTEXT_FULL, DEFAULT_MAX_FRAMES, Predict
 from debugger.predicted.prompt import ending_frames
 from debugger.target import Target
 from debugger.trace import VALUE, Ending, Frame, Outcome, Trace
-from quant.runtime import Runtime
+from quant.model import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Checked:
 
 
 def check(
-    runtime: Runtime,
+    model: Model,
     target: Target,
     call: str,
     actual: Trace,
@@ -56,7 +56,7 @@ def check(
     `temperature` calibrates confidence; None takes the model's own. Raises ModelError, TargetError.
     """
     work = checking(
-        runtime,
+        model,
         target,
         call,
         actual,
@@ -67,11 +67,11 @@ def check(
         cancelled=cancelled,
         on_frame=on_frame,
     )
-    return drive(work, runtime)
+    return drive(work, model)
 
 
 def checking(
-    runtime: Runtime,
+    model: Model,
     target: Target,
     call: str,
     actual: Trace,
@@ -84,9 +84,9 @@ def checking(
     on_frame: Callable[[Frame], None] = lambda frame: None,
     sequence: int = 0,
 ) -> Evaluation[Checked]:
-    """The same as a coroutine, in this sequence of the runtime."""
+    """The same as a coroutine, in this sequence of the model."""
     predictor = Predictor(
-        runtime,
+        model,
         target,
         call,
         constrained=constrained,
@@ -95,7 +95,7 @@ def checking(
         expected=actual.frames,
         sequence=sequence,
     )
-    run = _Run(predictor, call, actual, runtime, forced=mode is CheckMode.FORCED)
+    run = _Run(predictor, call, actual, model, forced=mode is CheckMode.FORCED)
     if mode is CheckMode.FREE:
         predicted = yield from run.free(max_frames, on_frame)
         return Checked(predicted, run.surprised(), given=len(predictor.given))
@@ -106,7 +106,7 @@ def checking(
 class _Run:
     """The real run's frames as tokens, and the prediction that reads them."""
 
-    def __init__(self, predictor: Predictor, call: str, actual: Trace, runtime: Runtime, *, forced: bool) -> None:
+    def __init__(self, predictor: Predictor, call: str, actual: Trace, model: Model, *, forced: bool) -> None:
         self._predictor = predictor
         self._actual = actual
         self._given = len(predictor.given)
@@ -114,7 +114,7 @@ class _Run:
         segments = predictor.encode_run([*actual.frames, *(ending_frames(call, actual) if ended else ())])
         self._tokens = [predictor.tokens_of(each) for each in segments]
         """Of each frame; those with which `main` ends come last."""
-        self._length: Callable[[int], int] = lambda token: len(runtime.vocabulary.piece(token))
+        self._length: Callable[[int], int] = lambda token: len(model.vocabulary.piece(token))
         self._forced = forced
         self._spans = [list(_value_spans(frame, each)) for frame, each in zip(actual.frames, segments, strict=False)]
         self._drafted: dict[int, list[int]] = {}
@@ -123,7 +123,9 @@ class _Run:
         """Where each real frame that the model has read begins among the tokens written."""
         self._drafter = RunDrafter(self._tokens, self._scored, predictor.drafter, predictor.odds, forced=forced)
         self._drafter.frame = self._given
-        predictor.writer.drafter = self._drafter
+        self._checks_drafts = model.checks_drafts
+        if self._checks_drafts:
+            predictor.writer.drafter = self._drafter
 
     def _scored(self, index: int, tokens: list[int]) -> list[int]:
         """Which of a frame's tokens, as they are drafted, spell values."""
@@ -160,11 +162,31 @@ class _Run:
                 begin = predictor.writer.begin
                 agrees = index < len(self._actual.frames) and _same_words(frame, self._actual.frames[index])
                 self._begins.append(begin)
+                if agrees and not self._checks_drafts:
+                    self._score(index, list(predictor.writer.tokens[begin:]), begin)
                 index += 1
                 self._drafter.frame = index if agrees else None
             on_frame(frame)
 
-        return (yield from predictor.run(max_frames, follow))
+        trace = yield from predictor.run(max_frames, follow)
+        if not self._checks_drafts:
+            yield from self._score_difference()
+        return trace
+
+    def _score(self, index: int, tokens: list[int], begin: int) -> None:
+        """Have the values of a frame scored, whose tokens are written from `begin` on."""
+        self._predictor.writer.score(begin + place for place in self._scored(index, tokens))
+
+    def _score_difference(self) -> Evaluation[None]:
+        """Read the real frame in which the model left the run, and make all the calls for scores."""
+        writer = self._predictor.writer
+        yield from writer.score_rest()
+        different = self._given + len(self._begins) - 1
+        if self._drafter.frame is None and different < len(self._actual.frames):
+            writer.back_to(self._begins[-1])
+            writer.write(self._tokens[different])
+            self._score(different, self._tokens[different], writer.begin)
+            yield from writer.score_rest()
 
     def forced(
         self, max_frames: int, on_frame: Callable[[Frame], None]
@@ -188,7 +210,7 @@ class _Run:
             self._begins.append(writer.begin)
             predictor.force(self._actual.frames[index])
             self._drafted[index] = self._tokens[index]
-            writer.score(writer.begin + place for place in self._scored(index, self._tokens[index]))
+            self._score(index, self._tokens[index], writer.begin)
         outcome = yield from self._outcome()
         yield from writer.score_rest()
         return Trace(tuple(frames), outcome), tuple(proposals)

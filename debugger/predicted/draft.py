@@ -18,7 +18,7 @@ from debugger.predicted.expect import Expectation, Guess, Scene, Text, advance_b
 from debugger.predicted.position import Step
 from debugger.predicted.writer import Draft
 from debugger.trace import Event
-from quant.runtime import Vocabulary
+from quant.model import Vocabulary
 from quant.specials import Special
 
 _PRIOR = {

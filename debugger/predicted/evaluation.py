@@ -7,32 +7,26 @@ through the same code.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import TypeAlias, TypeVar
 
-from quant.errors import ModelError
-from quant.runtime import CHUNK_TOKENS, VERIFY_TOKENS, Part, Runtime
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from quant.errors import CancelledError, ModelError
+from quant.model import Model, Part, Row, logit_rows
+from quant.runtime import CHUNK_TOKENS, VERIFY_TOKENS, Runtime
 
 T = TypeVar("T")
-Evaluation: TypeAlias = "Generator[Part, NDArray[np.float32], T]"
-"""Work that yields parts to evaluate, is sent their logits (rows, n_vocab), and returns a T.
-
-The logits hold until the next part is yielded.
-"""
+Evaluation: TypeAlias = Generator[Part, Sequence[Row], T]
+"""Work that yields parts to evaluate, is sent their rows, and returns a T. The rows hold until the next part."""
 
 
-def drive(work: Evaluation[T], runtime: Runtime) -> T:
+def drive(work: Evaluation[T], model: Model) -> T:
     """Evaluate what the work asks for until it is done. Raises what it raises."""
     try:
         part = next(work)
         while True:
             try:
-                (rows,) = runtime.evaluate([part])
-            except ModelError as error:
+                rows = model.read(part)
+            except (ModelError, CancelledError) as error:
                 part = work.throw(error)
             else:
                 part = work.send(rows)
@@ -80,7 +74,7 @@ def drive_many(
             together, runtime.evaluate([entry[3] for entry in together]), strict=True
         ):
             try:
-                running.append((index, sequence, work, work.send(found)))
+                running.append((index, sequence, work, work.send(logit_rows(found))))
             except StopIteration as done:
                 free.append(sequence)
                 yield index, done.value

@@ -44,6 +44,7 @@ from debugger.target import Target, TargetError, build_context
 from debugger.trace import VALUE, Ending, Event, Frame, Outcome, Trace
 from quant.errors import CancelledError, ContextFullError
 from quant.gguf_file import TEMPERATURE_KEY
+from quant.model import Model
 from quant.runtime import Runtime
 from quant.specials import Special, special_ids
 
@@ -57,7 +58,7 @@ _RAISED = "(<class '"
 
 
 def predict(
-    runtime: Runtime,
+    model: Model,
     target: Target,
     call: str,
     *,
@@ -76,9 +77,9 @@ def predict(
     program does not fit into the context.
     """
     predictor = Predictor(
-        runtime, target, call, constrained=constrained, cancelled=cancelled, drafting=drafting, expected=expected
+        model, target, call, constrained=constrained, cancelled=cancelled, drafting=drafting, expected=expected
     )
-    return drive(predictor.run(max_frames, on_frame), runtime)
+    return drive(predictor.run(max_frames, on_frame), model)
 
 
 def predict_many(
@@ -121,7 +122,7 @@ class Predictor:
 
     def __init__(
         self,
-        runtime: Runtime,
+        model: Model,
         target: Target,
         call: str,
         *,
@@ -132,7 +133,7 @@ class Predictor:
         expected: Sequence[Frame] = (),
         sequence: int = 0,
     ) -> None:
-        """Begin a prediction, in this sequence of the runtime.
+        """Begin a prediction, in this sequence of the model.
 
         Where the call's own text says all there is to its first frame, that frame is given: `frames` then starts with
         it. `temperature` calibrates the confidence of values; None takes the model's own. `expected` is a run that may
@@ -140,11 +141,11 @@ class Predictor:
         """
         self._call = call
         self._constrained = constrained
-        self._temperature = temperature or float(runtime.metadata(TEMPERATURE_KEY) or 1.0)
-        self._specials = special_ids(runtime.vocabulary, runtime.path)
+        self._temperature = temperature or float(model.metadata(TEMPERATURE_KEY) or 1.0)
+        self._specials = special_ids(model.vocabulary, model.path)
         self._events = {self._specials[special]: event for special, event in EVENT_OF_SPECIAL.items()}
-        count_tokens: Callable[[str], int] = lambda text: len(runtime.vocabulary.tokenize(text))  # noqa: E731
-        context = build_context(target, call, int(runtime.context * PROMPT_SHARE), count_tokens)
+        count_tokens: Callable[[str], int] = lambda text: len(model.vocabulary.tokenize(text))  # noqa: E731
+        context = build_context(target, call, int(model.context * PROMPT_SHARE), count_tokens)
         flow = ModuleFlow.from_source(target.file.text, str(target.file.path), [call])
         entry = certain_entry(target.file.parse(), call, flow)
         self._first = entry.code if entry else None
@@ -159,7 +160,7 @@ class Predictor:
         self._previous: Frame | None = None
         self._locals_at: dict[int, Mapping[str, str]] = {}
         self.frames: list[Frame] = []
-        self._runtime = runtime
+        self._model = model
         segments = prompt_segments(context.source, call, self._encoder)
         if entry is not None and entry.locals is not None:
             frame = Frame(Event.CALL, entry.code.first_line, target.file.lines[entry.code.first_line - 1], entry.locals)
@@ -167,21 +168,21 @@ class Predictor:
             self._advance(frame, self._position.steps())
         self.given = tuple(self.frames)
         """The frames that the call spells out."""
-        self.odds = Odds(runtime.token_cost)
+        self.odds = Odds(model.token_cost)
         self.drafter = FrameDrafter(
             self._expectation,
             self._scene,
-            runtime.vocabulary,
+            model.vocabulary,
             self._specials,
             self._line_tokens,
             main_line(call),
             self.odds,
         )
         self.writer = Writer(
-            runtime,
+            model,
             self.tokens_of(segments),
             cancelled,
-            self.drafter if drafting else None,
+            self.drafter if drafting and model.checks_drafts else None,
             sequence,
             self._repetition.exceeded,
         )
@@ -205,7 +206,7 @@ class Predictor:
 
     def propose(self) -> Proposal | Outcome:
         """What `proposing` returns, evaluated on the spot."""
-        return drive(self.proposing(), self._runtime)
+        return drive(self.proposing(), self._model)
 
     def proposing(self) -> Evaluation[Proposal | Outcome]:
         """Let the model write the next frame; an Outcome where the run ends instead or cannot go on."""
@@ -399,7 +400,7 @@ class Predictor:
             token = yield from self.writer.free()
             special = special_of.get(token)
             if special is None:
-                text += self._runtime.vocabulary.piece(token)
+                text += self._model.vocabulary.piece(token)
                 continue
             if text:
                 decoder.feed(text.decode(errors="replace"))
@@ -425,7 +426,7 @@ class Predictor:
 
     def tokens_of(self, segments: Sequence[Segment]) -> list[int]:
         """The token ids of segments in the model's vocabulary."""
-        return tokenize(segments, self._runtime.vocabulary.tokenize, self._specials)
+        return tokenize(segments, self._model.vocabulary.tokenize, self._specials)
 
 
 def raised_value(exception: str) -> str:

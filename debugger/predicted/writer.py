@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-
-import numpy as np
+from typing import Protocol
 
 from debugger.predicted.evaluation import Evaluation
 from debugger.predicted.grammar import State
 from quant.errors import CancelledError, ContextFullError
-from quant.runtime import CHUNK_TOKENS, VERIFY_TOKENS, Part, Runtime, common_prefix
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from quant.model import Model, Part, Row
+from quant.runtime import CHUNK_TOKENS, VERIFY_TOKENS, common_prefix
 
 MAX_FRAME_TOKENS = 2048
 """A frame longer than this is given up."""
 _REPETITION_STEP = 32
 """Tokens between two looks at whether the frame only repeats itself."""
-_LIKELIEST = 64
-"""Tokens tried in order before the whole vocabulary is sorted; the first one is nearly always possible."""
 
 
 class EndlessFrameError(Exception):
@@ -65,12 +59,12 @@ class Drafter(Protocol):
 class _Seen:
     """What the last call of the model said."""
 
-    rows: NDArray[np.float32]
-    """The logits behind the token right before `start`, and behind each drafted one."""
+    rows: Sequence[Row]
+    """Behind the token right before `start`, and behind each drafted one."""
     start: int
     draft: Draft
     call: int
-    """What the runtime had counted then: its next call overwrites the logits."""
+    """What the model had counted then: its next call overwrites the rows."""
     judged: bool = False
     """Whether the drafter was told what became of the draft."""
 
@@ -79,24 +73,24 @@ class Writer:
     """Writes tokens behind a prompt: the likeliest ones that can come, whatever is drafted.
 
     All that is written and not yet evaluated goes into one call of the model together with a draft of what may follow,
-    and the logits after each drafted token are kept. As long as the token that is chosen by them is the drafted one, no
-    further call is needed. The methods are coroutines (see `evaluation.py`).
+    and what it says after each drafted token is kept. As long as the chosen token is the drafted one, no further call
+    is needed. The methods are coroutines (see `evaluation.py`).
     """
 
     def __init__(
         self,
-        runtime: Runtime,
+        model: Model,
         prompt: Sequence[int],
         cancelled: Callable[[], bool] = lambda: False,
         drafter: Drafter | None = None,
         sequence: int = 0,
         repeats: Callable[[Sequence[int]], bool] = lambda tokens: False,
     ) -> None:
-        """Begin behind the prompt, in this sequence of the runtime. Raises ContextFullError.
+        """Begin behind the prompt, in this sequence of the model. Raises ContextFullError.
 
         `repeats` says of the beginning of a frame that it will never end, as the model only repeats itself.
         """
-        self._runtime = runtime
+        self._model = model
         self._cancelled = cancelled
         self.drafter = drafter
         self._sequence = sequence
@@ -105,7 +99,7 @@ class Writer:
         """The length at which the frame is looked at for repetition."""
         self._tokens = list(prompt)
         self._check_room()
-        self._agreed = common_prefix(runtime.tokens_of(sequence), self._tokens)
+        self._agreed = common_prefix(model.tokens_of(sequence), self._tokens)
         """So many tokens are written and evaluated alike; what is evaluated beyond them came to nothing."""
         self._mark = len(self._tokens)
         self._seen: _Seen | None = None
@@ -130,10 +124,15 @@ class Writer:
 
     def back_to_mark(self) -> None:
         """Forget everything written since the mark; what was evaluated of it counts again if it is written again."""
+        self.back_to(self._mark)
+
+    def back_to(self, position: int) -> None:
+        """Forget everything written from there on, and begin a frame there."""
         if self._agreed < len(self._tokens):
             self._judge()
-        del self._tokens[self._mark :]
-        self._agreed = min(self._agreed, self._mark)
+        del self._tokens[position:]
+        self._agreed = min(self._agreed, position)
+        self._mark = position
 
     def score(self, positions: Iterable[int]) -> None:
         """Have the log probabilities of written tokens put into `scores` by the next call of the model at the latest.
@@ -157,8 +156,8 @@ class Writer:
         if len(tokens) == 1:
             token = tokens[0]
         else:
-            logits = yield from self._read()
-            token = max(tokens, key=lambda each: logits[each])
+            row = yield from self._read()
+            token = row.likeliest(tokens)
         self._append(token)
         return token
 
@@ -178,20 +177,20 @@ class Writer:
 
         The probability is the model's own, before anything is ruled out; 0 outside of values, where nobody asks.
         """
-        logits = yield from self._read()
-        for token in _by_likelihood(logits):
+        row = yield from self._read()
+        for token in row.ranked():
             text = self._text(token)
             following = grammar.advance(state, text) if text else None
             if following is not None:
                 self._append(token)
                 asked = state.in_value or following.in_value
-                return text, following, _log_probability(logits, token) if asked else 0.0
+                return text, following, row.log_probability(token) if asked else 0.0
         raise EndlessFrameError("The model's vocabulary has no token that can come next.")
 
     def free(self) -> Evaluation[int]:
         """Write and return the likeliest token of all."""
-        logits = yield from self._read()
-        token = int(logits.argmax())
+        row = yield from self._read()
+        token = next(row.ranked())
         self._append(token)
         return token
 
@@ -199,24 +198,23 @@ class Writer:
         position = len(self._tokens)
         self._tokens.append(token)
         if self._agreed == position:
-            evaluated = self._runtime.tokens_of(self._sequence)
+            evaluated = self._model.tokens_of(self._sequence)
             if position < len(evaluated) and evaluated[position] == token:
                 self._agreed += 1
 
     def _text(self, token: int) -> str:
         """A token's text if it is ASCII, as all JSON is here; else ''."""
-        piece = self._runtime.vocabulary.piece(token)
+        piece = self._model.vocabulary.piece(token)
         return piece.decode("ascii") if piece.isascii() else ""
 
     def _check_room(self) -> None:
-        if len(self._tokens) > self._runtime.context:
+        if len(self._tokens) > self._model.context:
             raise ContextFullError(
-                f"{len(self._tokens)} tokens do not fit into a context of {self._runtime.context}; "
-                "ask for a larger one."
+                f"{len(self._tokens)} tokens do not fit into a context of {self._model.context}; ask for a larger one."
             )
 
-    def _read(self) -> Evaluation[NDArray[np.float32]]:
-        """The logits behind all that is written."""
+    def _read(self) -> Evaluation[Row]:
+        """What the model says behind all that is written."""
         if self._cancelled():
             raise CancelledError
         length = len(self._tokens)
@@ -226,7 +224,7 @@ class Writer:
             seen is None
             or self._agreed != length
             or not seen.start <= length <= seen.start + len(seen.draft.tokens)
-            or seen.call != self._runtime.calls
+            or seen.call != self._model.calls
         ):
             seen = yield from self._evaluate(self.drafter)
         return seen.rows[length - seen.start]
@@ -250,27 +248,27 @@ class Writer:
         # The last token is evaluated again even when it is known, and so is what comes before a token to score: only a
         # call of llama.cpp gives logits.
         first = min([*self._unscored, length])
-        done = self._agreed = self._runtime.forget(min(self._agreed, first - 1), self._sequence)
+        done = self._agreed = self._model.forget(min(self._agreed, first - 1), self._sequence)
         while True:
             end = min(length, done + CHUNK_TOKENS, max(done, first - 1) + VERIFY_TOKENS)
             rows = end - max(done, first - 1)
             draft = Draft()
             if end == length and drafter is not None:
-                room = min(VERIFY_TOKENS - rows, CHUNK_TOKENS - (end - done), self._runtime.context - length)
+                room = min(VERIFY_TOKENS - rows, CHUNK_TOKENS - (end - done), self._model.context - length)
                 draft = drafter.draft(self._tokens, self._mark, room) if room else draft
             tokens = [*self._tokens[done:end], *draft.tokens]
-            logits = yield Part(tokens, max(0, rows) + len(draft.tokens), self._sequence)
+            read = yield Part(tokens, max(0, rows) + len(draft.tokens), self._sequence)
             self._agreed = end
             if end == length:
                 break
-            self._note_scores(logits, end - rows + 1, self._unscored)
+            self._note_scores(read, end - rows + 1, self._unscored)
             done = end
             if self._cancelled():
                 raise CancelledError
         start = length - rows + 1
-        self._note_scores(logits, start, self._unscored)
+        self._note_scores(read, start, self._unscored)
         self._unscored.clear()
-        seen = self._seen = _Seen(logits[rows - 1 :], length, draft, self._runtime.calls)
+        seen = self._seen = _Seen(read[rows - 1 :], length, draft, self._model.calls)
         self._note_scores(seen.rows, length, [length + offset for offset in draft.scored], draft.tokens)
         return seen
 
@@ -284,30 +282,10 @@ class Writer:
             seen.judged = True
 
     def _note_scores(
-        self, logits: NDArray[np.float32], start: int, positions: Sequence[int], draft: Sequence[int] | None = None
+        self, rows: Sequence[Row], start: int, positions: Sequence[int], draft: Sequence[int] | None = None
     ) -> None:
-        """Note the log probabilities of the tokens at those positions, where `logits` begin with the row of `start`."""
-        chosen = [position for position in positions if start <= position < start + len(logits)]
-        if not chosen:
-            return
-        rows = logits[[position - start for position in chosen]]
-        tokens = [self._tokens[position] if draft is None else draft[position - start] for position in chosen]
-        likeliest = rows.max(axis=1)
-        rows -= likeliest[:, None]
-        logs = rows[np.arange(len(tokens)), tokens] - np.log(np.exp(rows).sum(axis=1))
-        self.scores.update(zip(chosen, map(float, logs), strict=True))
-
-
-def _by_likelihood(logits: NDArray[np.float32]) -> Iterator[int]:
-    """Token ids from the likeliest down, sorted no further than is looked at."""
-    yield int(logits.argmax())
-    count = min(_LIKELIEST, len(logits))
-    likeliest = np.argpartition(-logits, count - 1)[:count]
-    ranked = likeliest[np.argsort(-logits[likeliest])]
-    yield from (int(token) for token in ranked[1:])
-    yield from (int(token) for token in np.argsort(-logits)[count:])
-
-
-def _log_probability(logits: NDArray[np.float32], token: int) -> float:
-    shifted = logits - logits.max()
-    return float(shifted[token] - np.log(np.exp(shifted).sum()))
+        """Note the log probabilities of the tokens at those positions, where `rows` begin with that of `start`."""
+        for position in positions:
+            if start <= position < start + len(rows):
+                token = self._tokens[position] if draft is None else draft[position - start]
+                self.scores[position] = rows[position - start].log_probability(token)

@@ -40,11 +40,11 @@ class _Waiting:
 
 
 class HostClient:
-    """The host of one GGUF, running or not. All methods belong to one event loop."""
+    """The host of one GGUF, or for one server elsewhere, running or not. All methods belong to one event loop."""
 
     def __init__(
         self,
-        model: Path,
+        model: Path | str,
         *,
         context: int | None = None,
         idle_seconds: float = IDLE_SECONDS,

@@ -14,13 +14,14 @@ import socket
 import stat
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import platformdirs
 
 from quant.errors import ModelError
+from quant.llama_server import KEY_VARIABLE, is_address
 
 WIRE_VERSION = 1
 """Raised with every change of the messages: hosts of other versions are never spoken to."""
@@ -36,7 +37,7 @@ class Address:
 
     pid: int
     model: str
-    """The GGUF's path."""
+    """The GGUF's path, or the address of the server that has the model."""
     token: str
     """To be shown first; only who may read the private folder knows it."""
     socket: str | None
@@ -72,14 +73,23 @@ class Place:
         return self.folder / f"{self.key}.log"
 
 
-def place_of(model: Path, context: int | None = None) -> Place:
-    """Where the host of a GGUF is. Another file under the same name has another host. Raises ModelError."""
+def place_of(model: Path | str, context: int | None = None) -> Place:
+    """Where the host of a GGUF, or for the address of a server, is. Raises ModelError.
+
+    Another file under the same name has another host, and so has the same address with another key.
+    """
+    if is_address(str(model)):
+        key = hashlib.sha256(os.environ.get(KEY_VARIABLE, "").encode()).hexdigest()
+        return _place([WIRE_VERSION, str(model), key, context])
     try:
-        path = model.resolve(strict=True)
+        path = Path(model).resolve(strict=True)
         status = path.stat()
     except OSError as error:
         raise ModelError(f"{model} cannot be read ({error.strerror}); give the path of a GGUF.") from error
-    identity = [WIRE_VERSION, str(path), status.st_size, status.st_mtime_ns, context]
+    return _place([WIRE_VERSION, str(path), status.st_size, status.st_mtime_ns, context])
+
+
+def _place(identity: Sequence[object]) -> Place:
     return Place(private_folder(), hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16])
 
 
@@ -119,7 +129,7 @@ def _is_private(folder: Path) -> bool:
     return True
 
 
-def write_address(place: Place, port: int | None, model: Path) -> Address:
+def write_address(place: Place, port: int | None, model: Path | str) -> Address:
     """Tell where this process listens."""
     address = Address(
         os.getpid(), str(model), secrets.token_hex(32), None if port is not None else str(place.socket), port

@@ -38,8 +38,9 @@ class Job:
 class Queue:
     """Jobs that wait, and the one that runs. For the event loop's thread alone."""
 
-    def __init__(self) -> None:
-        """Empty."""
+    def __init__(self, interrupt: Callable[[], None] = lambda: None) -> None:
+        """Empty. `interrupt` is called where the running job is asked to stop."""
+        self._stop_now = interrupt
         self._turns = itertools.count(1)
         self._waiting: dict[Request, Job] = {}
         self.running: Job | None = None
@@ -77,8 +78,8 @@ class Queue:
         for job in self._all():
             job.listeners.pop(who, None)
             if not job.listeners:
-                job.stop.set()
                 self._waiting.pop(job.request, None)
+                self._stop(job)
 
     def take(self) -> Job | None:
         """The next job to run, if none runs."""
@@ -122,4 +123,9 @@ class Queue:
         """Stop the running job where one that comes before it waits."""
         running = self.running
         if running is not None and any(job.rank < running.rank for job in self._waiting.values()):
-            running.stop.set()
+            self._stop(running)
+
+    def _stop(self, job: Job) -> None:
+        job.stop.set()
+        if job is self.running:
+            self._stop_now()

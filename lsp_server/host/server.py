@@ -51,7 +51,7 @@ log = logging.getLogger("foretrace.host")
 
 
 def main(
-    model: Path,
+    model: Path | str,
     place: Place,
     load: Callable[[], Engine],
     *,
@@ -99,7 +99,7 @@ class Host:
     """The event loop's side: connections, the queue, and the answers. One thread loads the model and predicts."""
 
     def __init__(
-        self, model: Path, place: Place, load: Callable[[], Engine], idle_seconds: float, unix_sockets: bool
+        self, model: Path | str, place: Place, load: Callable[[], Engine], idle_seconds: float, unix_sockets: bool
     ) -> None:
         """Serve `model` at `place`; `load` is called once, in the thread that predicts."""
         self._model = model
@@ -108,7 +108,7 @@ class Host:
         self._idle_seconds = idle_seconds
         self._unix_sockets = unix_sockets
         self._status = Status(os.getpid(), "loading", str(model))
-        self._queue = Queue()
+        self._queue = Queue(self._interrupt)
         self._done: OrderedDict[Request, Trace] = OrderedDict()
         self._answers: dict[tuple[Peer, str], asyncio.Future[Trace]] = {}
         self._peers: dict[Peer, None] = {}
@@ -147,6 +147,7 @@ class Host:
             for peer in list(self._peers):
                 peer.close()
             self._stopping.set()
+            self._interrupt()
             with self._wake:
                 self._wake.notify()
             await asyncio.to_thread(worker.join, 10)
@@ -248,6 +249,11 @@ class Host:
             with self._wake:
                 self._work = job
                 self._wake.notify()
+
+    def _interrupt(self) -> None:
+        """The running prediction shall stop: not after its current step, which can take long, but now."""
+        if self._engine is not None:
+            self._engine.interrupt()
 
     def _predict_all(self) -> None:
         """The thread: load, then predict whatever is given."""

@@ -76,7 +76,7 @@ class Status:
     state: str = "starting"
     """starting, loading, ready, busy, failed or stopped."""
     model: str = ""
-    """The GGUF's path."""
+    """The GGUF's path, or the address of the server that has the model."""
     description: str = ""
     context: int | None = None
     device: str = ""

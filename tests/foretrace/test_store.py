@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -20,7 +19,6 @@ TRACE = Trace(
     ),
     Outcome(Ending.RETURNED, "3"),
 )
-RUNTIME = SimpleNamespace(context=4096, settings="f16")
 
 
 @pytest.fixture
@@ -39,7 +37,9 @@ def gguf(tmp_path):
 
 def asked(target, gguf, **changes):
     options = {"mode": "predict", "max_frames": 10, "constrained": True, "actual": None}
-    return input_of(RUNTIME, identity(gguf), target, changes.pop("call", "f(3)"), **{**options, **changes})
+    return input_of(
+        {**identity(gguf), "loaded": "f16"}, 1000, target, changes.pop("call", "f(3)"), **{**options, **changes}
+    )
 
 
 def test_what_is_kept_comes_back_whole(tmp_path, target, gguf):

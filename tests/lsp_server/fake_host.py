@@ -70,6 +70,9 @@ class StandIn:
                 time.sleep(STEP)
         return trace
 
+    def interrupt(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

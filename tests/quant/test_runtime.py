@@ -14,7 +14,8 @@ import pytest
 from bench.random_gguf import shape_called, write_random_gguf
 from foretrace.models import bundled_path
 from quant.errors import CancelledError, ContextFullError, ModelError
-from quant.runtime import CHUNK_TOKENS, CONTEXT_STEP, VERIFY_TOKENS, Part, Runtime
+from quant.model import Part
+from quant.runtime import CHUNK_TOKENS, CONTEXT_STEP, VERIFY_TOKENS, Runtime
 from quant.shape import WINDOW
 from quant.specials import IDS_IN_CWM, Special, special_ids
 from tests.ggufs import entry, string, write_llama
@@ -315,3 +316,20 @@ def test_sequences_share_a_call_and_a_past():
         differences = [divergence(row[0], logits) for row, logits in zip(rows, expected, strict=True)]
         assert max(differences) < 0.1
         assert [list(opened.tokens_of(sequence)) for sequence in range(3)] == [[*text, *end] for end in ends]
+
+
+def test_a_call_is_broken_off_at_once_and_later_ones_until_told():
+    tokens = [5 + index % 50 for index in range(400)]
+    with Runtime.open(bundled_path(), context=512) as runtime:
+        before = runtime.prefill(tokens[:40])
+        runtime.interrupt()
+        for _ in range(2):
+            with pytest.raises(CancelledError):
+                runtime.extend(tokens[40:])
+        assert len(runtime.tokens) <= 40
+        runtime.resume()
+        assert np.array_equal(runtime.prefill(tokens[:40]), before)
+        broken = runtime.prefill(tokens)
+    with Runtime.open(bundled_path(), context=512) as whole:
+        whole.prefill(tokens[:40])
+        assert np.array_equal(whole.prefill(tokens), broken)

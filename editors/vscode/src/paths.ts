@@ -22,8 +22,14 @@ export function forServer(settings: unknown, folder: string | undefined): unknow
     }
   }
   const model = spelled.model;
-  // The server does not stand in the workspace, so a relative path would lead nowhere.
-  if (typeof model === "string" && folder !== undefined && /[\\/]/.test(model) && !path.isAbsolute(model)) {
+  // The server does not stand in the workspace, so a relative path would lead nowhere. An address stays what it is.
+  if (
+    typeof model === "string" &&
+    folder !== undefined &&
+    /[\\/]/.test(model) &&
+    !/^https?:/i.test(model) &&
+    !path.isAbsolute(model)
+  ) {
     spelled.model = path.join(folder, model);
   }
   return spelled;

@@ -18,6 +18,8 @@ test("the server is told whole paths, and names as they are", () => {
     hints: false,
   });
   assert.deepEqual(forServer({ model: "nano", interpreter: "" }, "/work"), { model: "nano", interpreter: "" });
+  const address = { model: "http://gpu-machine:8080" };
+  assert.deepEqual(forServer(address, "/work"), address);
   assert.deepEqual(forServer({ model: "/a.gguf" }, undefined), { model: "/a.gguf" });
   assert.equal(forServer(null, "/work"), null);
 });

@@ -9,7 +9,7 @@ import numpy as np
 
 from debugger.predicted.codec import Segment, tokenize
 from quant.errors import ContextFullError
-from quant.runtime import Part
+from quant.model import Part, logit_rows
 from quant.specials import Special
 
 SPECIAL_IDS = {special: 256 + index for index, special in enumerate(Special)}
@@ -46,6 +46,7 @@ class ScriptedRuntime:
         self.context = context
         self.calls = 0
         self.token_cost = 0.01
+        self.checks_drafts = True
         self.sequences = sequences
         self._tokens: list[list[int]] = [[] for _ in range(sequences)]
         self._script = tokenize(script, self.vocabulary.tokenize, SPECIAL_IDS)
@@ -59,6 +60,9 @@ class ScriptedRuntime:
     @property
     def tokens(self) -> Sequence[int]:
         return self._tokens[0]
+
+    def read(self, part: Part):
+        return logit_rows(self.evaluate([part])[0])
 
     def evaluate(self, parts: Sequence[Part]) -> list[np.ndarray]:
         self.calls += 1

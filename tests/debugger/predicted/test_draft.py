@@ -14,7 +14,7 @@ from debugger.predicted.draft import FrameDrafter
 from debugger.predicted.predict import predict
 from debugger.predicted.writer import Draft
 from debugger.trace import Trace
-from quant.runtime import Part
+from quant.model import Part
 from tests.debugger.predicted.scripted import SPECIAL_IDS, ScriptedRuntime
 from tests.debugger.predicted.test_predict import LOOP, ZOO, script, target_of
 
