@@ -1,6 +1,6 @@
 """Draws the README's picture: what `foretrace diff` prints for an example, in colour.
 
-python docs/picture.py examples/binary_search.py --call "find([2, 5, 7, 9], 9)" docs/images/diff.svg
+python docs/picture.py examples/total.py examples/strawberry.py docs/images/diff.svg
 """
 
 from __future__ import annotations
