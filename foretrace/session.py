@@ -30,6 +30,7 @@ from foretrace.options import Mode
 if TYPE_CHECKING:
     from foretrace.store import Store
     from quant.model import Model as Predicting
+    from quant.prefixes import Prefixes
 
 RUN_FRAMES = 10_000
 """Steps of a real run unless told otherwise."""
@@ -221,6 +222,7 @@ class Session:
         self._predicting: Predicting
         self._store: Store | None = None
         self._identity: dict[str, Any] = {}
+        self._prefixes: Prefixes | None = None
         self.model: Model | None = None
         self.warnings: tuple[str, ...] = ()
         """Sentences about the model and how it was loaded that a person should read."""
@@ -248,8 +250,10 @@ class Session:
 
     def _load_model(self) -> None:
         from foretrace.models import BUNDLED, ServedModel, find_predictor
-        from foretrace.store import Store, identity
+        from foretrace.store import Store
+        from quant.identity import identity
         from quant.load import load
+        from quant.prefixes import Prefixes
         from quant.specials import special_ids
 
         asked = self._options.context
@@ -266,6 +270,7 @@ class Session:
         if self._options.cached:
             self._store = self._stack.enter_context(Store())
             self._identity = {**identity(file.path), "loaded": runtime.settings}
+            self._prefixes = Prefixes(runtime)
         description = runtime.description
         if file.name == BUNDLED:
             description += ", tiny and often wrong: a difference is likelier its mistake than yours"
@@ -403,8 +408,10 @@ class Session:
     ) -> tuple[Trace, Trace | None]:
         """As `_predict` says; `expected` is what was predicted before an edit."""
         from debugger.predicted.check import check
-        from debugger.predicted.predict import predict
+        from debugger.predicted.predict import predict, shared_prompt
 
+        if self._prefixes is not None:
+            self._prefixes.read(shared_prompt(self._predicting, target, call))
         constrained = self._options.constrained
         if actual is None:
             predicted = predict(

@@ -29,24 +29,12 @@ FORMAT = 2
 """Counts up when a prediction of the same input may come out differently."""
 MAX_BYTES = 64 << 20
 """What has not been asked for for longest goes first."""
-_EDGE = 1 << 20
 _FAILURES = (OSError, sqlite3.Error, ValueError, KeyError, TypeError, diskcache.Timeout)
 
 
 def store_folder() -> Path:
     """Where predictions are kept."""
     return platformdirs.user_cache_path("foretrace", appauthor=False) / "predictions"
-
-
-def identity(path: Path) -> dict[str, Any]:
-    """What tells a GGUF from others, also where it was made anew under the same name."""
-    status = path.stat()
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        digest.update(file.read(_EDGE))
-        file.seek(max(0, status.st_size - _EDGE))
-        digest.update(file.read(_EDGE))
-    return {"size": status.st_size, "modified": status.st_mtime_ns, "edges": digest.hexdigest()}
 
 
 class Store:

@@ -381,13 +381,44 @@ class Runtime:
         if length >= len(tokens):
             return len(tokens)
         memory = self._library.llama_get_memory(self._context)
-        oldest: int = self._library.llama_memory_seq_pos_min(memory, sequence)
-        needed = max(0, length + 1 - self.window) if self.window else 0
-        if not length or oldest > needed or not self._library.llama_memory_seq_rm(memory, sequence, length, -1):
+        length = self.would_keep(length, sequence)
+        if not length or not self._library.llama_memory_seq_rm(memory, sequence, length, -1):
             self._library.llama_memory_seq_rm(memory, sequence, -1, -1)
             length = 0
         del tokens[length:]
         return length
+
+    def would_keep(self, length: int, sequence: int = 0) -> int:
+        """How many tokens `forget` would leave."""
+        held = len(self._tokens[sequence])
+        if length >= held:
+            return held
+        memory = self._library.llama_get_memory(self._context)
+        oldest: int = self._library.llama_memory_seq_pos_min(memory, sequence)
+        needed = max(0, length + 1 - self.window) if self.window else 0
+        return length if oldest <= needed else 0
+
+    def state(self) -> bytes:
+        """What the model has made of the tokens, in llama.cpp's own format; of windowed layers, what is in view."""
+        room: int = self._library.llama_state_seq_get_size(self._context, 0)
+        buffer = (ctypes.c_uint8 * room)()
+        return bytes(memoryview(buffer)[: self._library.llama_state_seq_get_data(self._context, buffer, room, 0)])
+
+    def restore(self, state: bytes, tokens: Sequence[int]) -> bool:
+        """Hold these tokens as if they were evaluated, by the state of a runtime that is loaded alike.
+
+        Returns False, and holds none, where llama.cpp does not take the state. It trusts what it takes: check before
+        that these are the bytes that `state` gave.
+        """
+        self.forget(0)
+        start = ctypes.cast(ctypes.c_char_p(state), ctypes.POINTER(ctypes.c_uint8))
+        taken: int = self._library.llama_state_seq_set_data(self._context, start, len(state), 0)
+        memory = self._library.llama_get_memory(self._context)
+        if taken != len(state) or self._library.llama_memory_seq_pos_max(memory, 0) != len(tokens) - 1:
+            self._library.llama_memory_seq_rm(memory, 0, -1, -1)
+            return False
+        self._tokens[0] = list(tokens)
+        return True
 
     def fork(self, source: int, target: int, length: int) -> None:
         """Make the first `length` tokens of one sequence those of another, which share keys and values."""

@@ -40,18 +40,20 @@ from debugger.predicted.position import Position, Step
 from debugger.predicted.prompt import MAIN_DEPTH, main_frames, main_line, prompt_segments
 from debugger.predicted.repetition import RepetitionLimit
 from debugger.predicted.writer import EndlessFrameError, Writer
-from debugger.target import Target, TargetError, build_context
+from debugger.target import Context, Target, TargetError, build_context
 from debugger.trace import VALUE, Ending, Event, Frame, Outcome, Trace
 from quant.errors import CancelledError, ContextFullError
 from quant.gguf_file import TEMPERATURE_KEY
 from quant.model import Model
-from quant.runtime import Runtime
+from quant.runtime import Runtime, common_prefix
 from quant.specials import Special, special_ids
 
 DEFAULT_MAX_FRAMES = 1000
 PROMPT_SHARE = 0.6
 """The part of the context that the program may fill; the rest is for frames."""
 CONTEXT_FULL = Outcome(Ending.OUT_OF_CONTEXT, detail="The model's context is full.")
+_OTHER_CALL = "0"
+"""Shares nothing with a call but what stands before it."""
 _UNWINDING = "None"
 _RAISED = "(<class '"
 """How the value of every exception frame begins."""
@@ -144,8 +146,7 @@ class Predictor:
         self._temperature = temperature or float(model.metadata(TEMPERATURE_KEY) or 1.0)
         self._specials = special_ids(model.vocabulary, model.path)
         self._events = {self._specials[special]: event for special, event in EVENT_OF_SPECIAL.items()}
-        count_tokens: Callable[[str], int] = lambda text: len(model.vocabulary.tokenize(text))  # noqa: E731
-        context = build_context(target, call, int(model.context * PROMPT_SHARE), count_tokens)
+        context = _context(model, target, call)
         flow = ModuleFlow.from_source(target.file.text, str(target.file.path), [call])
         entry = certain_entry(target.file.parse(), call, flow)
         self._first = entry.code if entry else None
@@ -429,11 +430,30 @@ class Predictor:
         return tokenize(segments, self._model.vocabulary.tokenize, self._specials)
 
 
+def shared_prompt(model: Model, target: Target, call: str) -> list[int]:
+    """What a prediction reads before its call: tokens that other calls with the same source begin with, too.
+
+    Raises TargetError.
+    """
+    source = _context(model, target, call).source
+    specials = special_ids(model.vocabulary, model.path)
+    prompt, other = (
+        tokenize(prompt_segments(source, each, FrameEncoder()), model.vocabulary.tokenize, specials)
+        for each in (call, _OTHER_CALL)
+    )
+    return prompt[: common_prefix(prompt, other)]
+
+
 def raised_value(exception: str) -> str:
     """The exception's own `repr` out of that of settrace's `(type, exception, traceback)`."""
     inner = exception.removeprefix(_RAISED).removesuffix(", <traceback object>)")
     _, separator, value = inner.partition("'>, ")
     return value if separator else exception
+
+
+def _context(model: Model, target: Target, call: str) -> Context:
+    count_tokens: Callable[[str], int] = lambda text: len(model.vocabulary.tokenize(text))  # noqa: E731
+    return build_context(target, call, int(model.context * PROMPT_SHARE), count_tokens)
 
 
 def _name(code: CodeFlow | None) -> str:

@@ -49,6 +49,7 @@ class GgufEngine:
         """Load it as it fits here. Raises ModelError."""
         from debugger.predicted.earlier import EarlierRuns
         from quant.load import load
+        from quant.prefixes import Prefixes
         from quant.specials import special_ids
 
         self._runtime, choice = load(model, context=context)
@@ -58,6 +59,7 @@ class GgufEngine:
         self.device = choice.device.name if choice.device is not None and choice.gpu_layers else "CPU"
         self.warning = " ".join((*self._runtime.warnings, *choice.notes))
         self._earlier = EarlierRuns()
+        self._prefixes = Prefixes(self._runtime)
 
     @property
     def calls(self) -> int:
@@ -66,8 +68,11 @@ class GgufEngine:
 
     def predict(self, request: Request, *, cancelled: Callable[[], bool], on_frame: Callable[[Frame], None]) -> Trace:
         """Predict as `debugger.predicted.predict` does; what it said before of the function and call is the draft."""
+        from debugger.predicted.predict import shared_prompt
+
         self._runtime.resume()
         target = request.target()
+        self._prefixes.read(shared_prompt(self._runtime, target, request.call), cancelled)
         expected = self._earlier.expected(target, request.call)
         predicted = _predict(self._runtime, request, target, cancelled, on_frame, expected)
         self._earlier.keep(target, request.call, predicted)

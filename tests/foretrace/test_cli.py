@@ -563,3 +563,21 @@ def test_a_prediction_is_kept_and_taken_again_and_both_can_be_left_out(folder):
         outputs.append(document)
         assert cache.exists() == (options == [])
     assert outputs[0] == outputs[1] == outputs[2]
+
+
+def test_what_the_model_read_of_a_long_source_is_kept_unless_told_otherwise(folder):
+    lines = "".join(f"    x{i} = n * {i}\n" for i in range(30))
+    (folder / "long.py").write_text(f"def f(n):\n{lines}    return n\n", encoding="utf-8")
+    cache = folder / "cache"
+    states = cache / "foretrace" / "states"
+    outputs = []
+    for options in (["--no-cache"], [], ["--call", "f(4)"], ["--call", "f(4)", "--no-cache"]):
+        call = [] if "--call" in options else ["--call", "f(3)"]
+        command = ["predict", "long.py::f", "--format", "json", "--max-frames", "2", *options, *call]
+        code, out, err = finish(start(*command, env={"XDG_CACHE_HOME": str(cache)}))
+        assert code in (0, 3), err
+        (result,) = json.loads(out)["results"]
+        outputs.append(result["predicted"])
+        assert cache.exists() == (options != ["--no-cache"])
+        assert len(list(states.glob("*.state"))) == int(cache.exists()), "another call of the same source adds none"
+    assert outputs[0] == outputs[1] and outputs[2] == outputs[3]

@@ -10,7 +10,8 @@ import pytest
 
 from debugger.target import find_targets
 from debugger.trace import Ending, Event, Frame, Outcome, Trace
-from foretrace.store import Store, identity, input_of
+from foretrace.store import Store, input_of
+from quant.identity import identity
 
 TRACE = Trace(
     (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 
+import pytest
+
 from debugger.target import SourceFile, targets_in
 from foretrace.models import bundled_path
 from lsp_server.host.engine import GgufEngine
@@ -41,3 +43,28 @@ def test_an_edit_is_predicted_as_from_nothing_in_fewer_calls():
         predicted(engine, BEFORE, stop_at=2)  # the whole one of before is still the draft
         assert predicted(engine, AFTER) == cold
         assert engine.calls - before < cold_calls
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "foretrace" / "states"
+
+
+def test_the_next_host_does_not_read_a_long_source_again(cache):
+    text = BEFORE.replace("    return", "".join(f"    x{i} = total * {i}\n" for i in range(30)) + "    return")
+    traces, read = [], []
+    for edited in (text, text, text.replace("return total", "return n")):
+        with closing(GgufEngine(bundled_path(), 1024)) as engine:
+            evaluate = engine._runtime.evaluate
+
+            def counting(parts, evaluate=evaluate):
+                read[-1] += sum(len(part.tokens) for part in parts)
+                return evaluate(parts)
+
+            engine._runtime.evaluate = counting
+            read.append(0)
+            traces.append(predicted(engine, edited, stop_at=1))
+    assert traces[0] == traces[1]
+    assert len(list(cache.glob("*.state"))) == 1
+    assert read[1] < read[0] - 128 and read[2] < read[0] - 128
