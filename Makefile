@@ -41,6 +41,7 @@ format: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev $(VSIX) $(CODE_SERVER_PACKAGES)
 	$(BIN)/python -m bench.capture
 	$(BIN)/python -m bench.busy
+	$(BIN)/python -m bench.prefix
 	$(BIN)/python -m bench.memory
 	$(BIN)/python -m bench.predict --quick
 	$(BIN)/python -m bench.server
