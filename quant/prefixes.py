@@ -33,11 +33,14 @@ not felt, and would fill the folder.
 class Prefixes:
     """The beginnings of prompts that a runtime has read, in memory and on the disk."""
 
-    def __init__(self, runtime: Runtime, folder: Path | None = None, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, runtime: Runtime, folder: Path | None = None, max_bytes: int | None = None) -> None:
         """Keep what this runtime reads in a folder; else in the user's.
 
-        It writes at most `max_bytes` in all, too: typing all day at the top of a long file shall not wear out a disk.
+        There is room for `max_bytes`; else for `MAX_BYTES` or, as states grow with their model, a quarter of its file.
+        It writes no more in all, either: typing all day at the top of a long file shall not wear out a disk.
         """
+        if max_bytes is None:
+            max_bytes = max(MAX_BYTES, runtime.path.stat().st_size // 4)
         self._runtime = runtime
         self._states = States(folder or states_folder(), _group(runtime), max_bytes)
         self._may_write = max_bytes
