@@ -134,12 +134,15 @@ def _comments(file: SourceFile) -> tuple[tuple[int, ast.expr | TargetError], ...
 
 
 def _belongs_to_another(target: Target, line: int) -> bool:
-    """Whether a line stands inside a function that the target is not a part of."""
-    functions = [node for node in ast.walk(target.file.parse()) if isinstance(node, Definition)]
-    around = [node for node in functions if node.lineno <= line <= (node.end_lineno or node.lineno)]
-    return bool(around) and not any(
-        node.lineno <= target.first_line <= (node.end_lineno or node.lineno) for node in around
-    )
+    """Whether a line stands in a function, or in the comments above one, that the target is not a part of."""
+    file = target.file
+    spans = [
+        range(_first_comment_above(file, first_line_of(node)), (node.end_lineno or node.lineno) + 1)
+        for node in ast.walk(file.parse())
+        if isinstance(node, Definition)
+    ]
+    around = [span for span in spans if line in span]
+    return bool(around) and not any(target.first_line in span for span in around)
 
 
 def _first_comment_above(file: SourceFile, line: int) -> int:

@@ -121,7 +121,9 @@ def _model(wanted: str | None) -> Finding:
             text = f"{file.name} ({runtime.description}) at {file.path} predicted {_steps_predicted(runtime)}"
             warnings = " ".join((*runtime.warnings, *choice.notes))
     except ModelError as error:
-        return Finding(False, str(error), "Give another model with --model, or reinstall foretrace for its own.")
+        return Finding(
+            False, str(error), "Give another model with --model or FORETRACE_MODEL; without both it is nano."
+        )
     text += f"; {choice.context:,} tokens of context in {choice.kv_type}, "
     if choice.device is not None and choice.gpu_layers:
         layers = "all layers" if choice.gpu_layers == ALL_LAYERS else f"{choice.gpu_layers - 1} layers"

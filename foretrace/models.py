@@ -69,6 +69,8 @@ def find_model(wanted: str | None = None) -> ModelFile:
         raise ModelError(f"{wanted} is a model elsewhere, which only predicts; give a GGUF on this machine.")
     if wanted == BUNDLED:
         return _existing(ModelFile(BUNDLED, bundled_path()), "The bundled model is missing; reinstall foretrace.")
+    if "://" in wanted:
+        raise ModelError(f"{wanted} is no address of a llama-server; those begin with http:// or https://.")
     if _looks_like_path(wanted):
         path = Path(wanted).expanduser()
         if not path.exists() and path.name == wanted and path.stem in installed():
@@ -131,6 +133,8 @@ def _no_such_file(path: Path) -> str:
 def _no_such_name(wanted: str) -> str:
     if Path(wanted).is_dir():
         return _no_such_file(Path(wanted))
+    if re.fullmatch(r"[\w.-]+:\d+", wanted):
+        return f"There is no model called {wanted}; if that is where a llama-server is, write http://{wanted}."
     names = [BUNDLED, *installed()]
     known = {name.casefold(): name for name in names}
     near = difflib.get_close_matches(wanted.casefold(), known, n=1)

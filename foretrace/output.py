@@ -55,7 +55,7 @@ class Writer:
         """Write what is left. Raises UsageError where the file cannot be written."""
         match self._format:
             case Format.TEXT:
-                print_summary(self._console, report, brief=self._quiet)
+                print_summary(self._console, report, full=self._full, brief=self._quiet)
                 text = self._text.getvalue() if self._text is not None else ""
             case Format.JSON:
                 text = json.dumps(to_json(report), indent=1, ensure_ascii=False) + "\n"

@@ -105,7 +105,9 @@ def find_jobs(specs: Sequence[str], calls: Sequence[str]) -> list[Job]:
         if calls:
             found = _with_given_calls(spec, targets, calls)
         else:
-            found = _with_found_calls(targets, problems.append if Path(spec).is_dir() else None)
+            found = _with_found_calls(targets, problems.append if Path(spec).exists() else None)
+        if problems and not found and not Path(spec).is_dir():
+            raise problems[0]
         found += [_unusable(spec, problem) for problem in problems]
         if not found or not (Path(spec).exists() or any(job.call for job in found)):
             raise TargetError(_how_to_give_a_call(targets[0]))
@@ -192,11 +194,29 @@ def _unusable(folder: str, problem: TargetError) -> Job:
 
 
 def _how_to_give_a_call(target: Target) -> str:
-    name = target.qualname
+    call = _sample_call(target)
     return (
-        f"No call of {name} is known; write one above it, as in `# foretrace: {name.rpartition('.')[2]}(1)`, "
-        f'or give one with --call "{name.rpartition(".")[2]}(1)".'
+        f"No call of {target.qualname} is known; write one above it, as in `# foretrace: {call}`, "
+        f'or give one with --call "{call}".'
     )
+
+
+def _sample_call(target: Target) -> str:
+    """A call with as many arguments as the function must have; of a method, on a new object."""
+    holder, _, name = target.qualname.rpartition(".")
+    node = target.node()
+    positional = [*node.args.posonlyargs, *node.args.args]
+    needed = len(positional) - len(node.args.defaults)
+    is_static = any(isinstance(each, ast.Name) and each.id == "staticmethod" for each in node.decorator_list)
+    is_method = bool(holder) and "<locals>" not in holder
+    if is_method and not is_static:
+        needed -= 1
+    arguments = [str(number) for number in range(1, needed + 1)]
+    keywords = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    arguments += [f"{each.arg}=1" for each, default in keywords if default is None]
+    if name == "__init__":
+        return f"{holder}({', '.join(arguments)})"
+    return f"{holder}().{name}({', '.join(arguments)})" if is_method else f"{name}({', '.join(arguments)})"
 
 
 def _result(job: Job, status: Status, detail: str = "") -> Result:

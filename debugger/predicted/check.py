@@ -18,7 +18,7 @@ from debugger.predicted.mode import CheckMode
 from debugger.predicted.predict import CONTEXT_FULL, DEFAULT_MAX_FRAMES, Predictor
 from debugger.predicted.prompt import ending_frames
 from debugger.target import Target
-from debugger.trace import VALUE, Ending, Frame, Outcome, Trace
+from debugger.trace import VALUE, Ending, Event, Frame, Outcome, Trace
 from quant.model import Model
 
 
@@ -213,6 +213,9 @@ class _Run:
             self._score(index, self._tokens[index], writer.begin)
         outcome = yield from self._outcome()
         yield from writer.score_rest()
+        last = proposals[-1]
+        if outcome.ending is Ending.RETURNED and last is not None and last.event is Event.RETURN:
+            outcome = replace(outcome, value=last.value)  # what the model said, not what it was shown in place of that
         return Trace(tuple(frames), outcome), tuple(proposals)
 
     def _outcome(self) -> Evaluation[Outcome]:

@@ -153,7 +153,7 @@ def _real_cell(row: Row) -> Text:
     return text
 
 
-def print_summary(console: Console, report: Report, *, brief: bool = False) -> None:
+def print_summary(console: Console, report: Report, *, full: bool = False, brief: bool = False) -> None:
     """One line that counts what became of the calls; unless `brief`, with the signs used above it."""
     counts = Counter(result.status for result in report.results)
     parts: list[Text] = []
@@ -162,11 +162,14 @@ def print_summary(console: Console, report: Report, *, brief: bool = False) -> N
             word = status.value if status is not Status.DONE else "predicted" if report.model else "run"
             parts.append(Text(f"{counts[status]} {word}", style))
     console.print()
-    both = any(result.predicted is not None and result.actual is not None for result in report.results)
-    if both and not brief:
-        signs = "✓ as predicted   ≠ differs   ▶ differs first   Lines that change nothing are left out."
-        predicted = [result.predicted for result in report.results if result.predicted is not None]
-        if any(sure < _SURE for trace in predicted for frame in trace.frames for sure in frame.confidence.values()):
-            signs += f"\n(62%): how sure the model was of a value, where below {_SURE:.0%}."
-        console.print(Text(signs, "bright_black"), highlight=False)
+    predicted = [result.predicted for result in report.results if result.predicted is not None]
+    signs: list[str] = []
+    if any(result.predicted is not None and result.actual is not None for result in report.results):
+        signs.append("✓ as predicted   ≠ differs   ▶ differs first")
+    if any(sure < _SURE for trace in predicted for frame in trace.frames for sure in frame.confidence.values()):
+        signs.append(f"(62%): how sure the model was of a value, where below {_SURE:.0%}.")
+    if not full and any(result.predicted or result.actual for result in report.results):
+        signs.append("Lines that change nothing are left out.")
+    if signs and not brief:
+        console.print(Text("\n".join(signs), "bright_black"), highlight=False)
     console.print(Text(", ").join(parts), highlight=False)

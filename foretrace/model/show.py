@@ -15,9 +15,11 @@ from typing import Any, cast
 
 from foretrace.models import (
     BUNDLED,
+    ServedModel,
     bundled_path,
     checkpoints_folder,
     find_model,
+    find_predictor,
     installed,
     models_folder,
     unfinished_folder,
@@ -285,9 +287,12 @@ def list_models(as_json: bool) -> int:
     paths = {BUNDLED: bundled_path(), **{name: models_folder() / f"{name}.gguf" for name in installed()}}
     default, problem = "", None
     try:
-        chosen = find_model().path
-        default = next((name for name, path in paths.items() if path == chosen), str(chosen))
-        paths.setdefault(default, chosen)
+        chosen = find_predictor()
+        if isinstance(chosen, ServedModel):
+            problem = f"Predictions come from the llama-server at {chosen.path}, as FORETRACE_MODEL asks for."
+        else:
+            default = next((name for name, path in paths.items() if path == chosen.path), str(chosen.path))
+            paths.setdefault(default, chosen.path)
     except ModelError as error:
         problem = str(error)
     models = [_listed(name, path, name == default) for name, path in paths.items()]

@@ -154,7 +154,9 @@ local function render(bufnr, view)
   page:add({ { turn_text(frames) .. "<CR> to the line, ]i and [i through the turns, q closes", "ForetraceStale" } })
   for index, story in ipairs(frames.stories) do
     if index > STORIES then
-      page:add({ { ("and %d more differences"):format(#frames.stories - STORIES), "ForetraceDiverged" } })
+      local more = #frames.stories - STORIES
+      local words = more == 1 and "and 1 more difference" or ("and %d more differences"):format(more)
+      page:add({ { words, "ForetraceDiverged" } })
       break
     end
     page:add({ { ("line %d: %s"):format(story.line + 1, story.text:gsub("\n", " ")), "ForetraceDiverged" } })
