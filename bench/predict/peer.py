@@ -24,7 +24,8 @@ class Peer:
 
         # Ten tokens are the default; the documentation recommends 2 where there is only a CPU.
         draft = LlamaPromptLookupDecoding(num_pred_tokens=10) if lookup else None
-        self._llama: Any = Llama(str(model), n_ctx=CONTEXT, draft_model=draft, verbose=True)
+        # With drafts it keeps a row of logits for each token, but has room for those of one batch unless it is told to.
+        self._llama: Any = Llama(str(model), n_ctx=CONTEXT, draft_model=draft, logits_all=lookup, verbose=True)
         self.calls = 0
         decode = self._llama._ctx.decode
 
