@@ -211,15 +211,12 @@ class _Run:
             predictor.force(self._actual.frames[index])
             self._drafted[index] = self._tokens[index]
             self._score(index, self._tokens[index], writer.begin)
-        outcome = yield from self._outcome()
+        outcome = yield from self._outcome(proposals[-1] if proposals else None)
         yield from writer.score_rest()
-        last = proposals[-1]
-        if outcome.ending is Ending.RETURNED and last is not None and last.event is Event.RETURN:
-            outcome = replace(outcome, value=last.value)  # what the model said, not what it was shown in place of that
         return Trace(tuple(frames), outcome), tuple(proposals)
 
-    def _outcome(self) -> Evaluation[Outcome]:
-        """How the model says that the real run ends behind the last real frame."""
+    def _outcome(self, said: Frame | None) -> Evaluation[Outcome]:
+        """How the model says that the real run ends: behind the last real frame, or as it `said` in its place."""
         predictor = self._predictor
         read = len(predictor.frames)
         if read < len(self._actual.frames) or self._actual.outcome.ending not in (Ending.RETURNED, Ending.RAISED):
@@ -230,6 +227,8 @@ class _Run:
             proposal = yield from predictor.proposing()
             predictor.writer.back_to_mark()
             known = proposal if isinstance(proposal, Outcome) else None
+        elif known.ending is Ending.RETURNED and said is not None and said.event is Event.RETURN:
+            known = replace(known, value=said.value)
         return known or Outcome(Ending.MALFORMED, detail="The model goes on where the real run has ended.")
 
     def surprised(self) -> Trace:

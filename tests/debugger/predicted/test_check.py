@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import textwrap
 
@@ -100,6 +101,17 @@ def test_surprise_is_what_the_model_gave_the_real_value_and_no_more_calls():
     assert surprised.surprise["total"] == pytest.approx(likely + 2 * (likely - 20), rel=1e-4)
     assert checked.predicted.frames != actual.frames
     assert checked.predicted.outcome.ending is Ending.RETURNED
+
+
+def test_a_forced_check_ends_with_what_the_model_says_and_not_with_what_it_is_shown():
+    actual = record_in_process(LOOP, "f(3)")
+    real = actual.outcome.value
+    assert actual.frames[-1].value == real
+    wrong = script("f(3)", dataclasses.replace(actual, frames=[
+        *actual.frames[:-1], dataclasses.replace(actual.frames[-1], value="77")
+    ]))  # fmt: skip
+    checked = check(MoodyRuntime(wrong, moods=0), target_of(LOOP, "f(3)"), "f(3)", actual, mode=CheckMode.FORCED)
+    assert checked.predicted.outcome == dataclasses.replace(actual.outcome, value="77")
 
 
 def test_a_context_that_fills_up_ends_both_modes_with_what_is_known():
