@@ -11,8 +11,8 @@ from pathlib import Path
 
 import platformdirs
 
+from quant.address import is_address, spelled_address
 from quant.errors import ModelError
-from quant.llama_server import is_address, spelled_address
 
 BUNDLED = "nano"
 """The name of the model that comes with the package."""

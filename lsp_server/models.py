@@ -9,8 +9,8 @@ from typing import Protocol
 from lsp_server.host.client import HostClient
 from lsp_server.host.wire import Status
 from lsp_server.options import Options
+from quant.address import is_address, is_on_this_machine
 from quant.errors import ModelError
-from quant.llama_server import is_address, is_on_this_machine
 
 
 class ModelFile(Protocol):

@@ -4,49 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import ipaddress
 import json
 import socket
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from quant.address import KEY_VARIABLE, spelled_address
 from quant.errors import CancelledError, ContextFullError, ModelError
 
-KEY_VARIABLE = "LLAMA_API_KEY"
-"""The environment variable for the key; `llama-server` itself reads its own from there."""
 _CONNECT_SECONDS = 10.0
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """An answer may take minutes, so there is no time limit; a machine that has vanished is noticed by these."""
-
-
-def is_address(wanted: str) -> bool:
-    """Whether a model is named by the address of a server, and not by a path or a name."""
-    return wanted.lower().startswith(("http://", "https://"))
-
-
-def is_on_this_machine(address: str) -> bool:
-    """Whether the server at an address can only be on this machine."""
-    host = urlsplit(address).hostname or ""
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
-
-
-def spelled_address(wanted: str) -> str:
-    """An address as it is shown and compared: without what clients of other kinds append to it. Raises ModelError."""
-    try:
-        parts = urlsplit(wanted)
-        port = parts.port
-    except ValueError:
-        raise ModelError(f"{wanted} is no address; give one as in http://127.0.0.1:8080.") from None
-    if not parts.hostname or port == 0:
-        raise ModelError(f"{wanted} is no address; give one as in http://127.0.0.1:8080.")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ModelError(f"Give the server's address alone, as in http://127.0.0.1:8080, and a key in {KEY_VARIABLE}.")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    path = parts.path.rstrip("/").removesuffix("/v1")
-    return f"{parts.scheme.lower()}://{host}{f':{port}' if port else ''}{path}"
 
 
 class LlamaServer:

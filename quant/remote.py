@@ -16,8 +16,9 @@ from pathlib import PurePosixPath, PureWindowsPath
 from types import TracebackType
 from typing import Any
 
+from quant.address import KEY_VARIABLE
 from quant.errors import ContextFullError, ModelError
-from quant.llama_server import KEY_VARIABLE, LlamaServer
+from quant.llama_server import LlamaServer
 from quant.model import Part, Row
 from quant.runtime import common_prefix
 from quant.specials import Special, special_ids

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from debugger.target import Target
 from debugger.trace import Frame, Trace
 from lsp_server.host.wire import Request
-from quant.llama_server import is_address
+from quant.address import is_address
 
 if TYPE_CHECKING:
     from quant.model import Model

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import platformdirs
 
+from quant.address import KEY_VARIABLE, is_address
 from quant.errors import ModelError
-from quant.llama_server import KEY_VARIABLE, is_address
 
 WIRE_VERSION = 1
 """Raised with every change of the messages: hosts of other versions are never spoken to."""

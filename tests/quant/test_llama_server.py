@@ -11,8 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from quant.address import is_address, is_on_this_machine, spelled_address
 from quant.errors import CancelledError, ContextFullError, ModelError
-from quant.llama_server import LlamaServer, is_address, is_on_this_machine, spelled_address
+from quant.llama_server import LlamaServer
 from quant.remote import RemoteModel
 
 SECONDS = 30
