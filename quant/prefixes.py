@@ -25,8 +25,8 @@ FORMAT = 1
 FEWEST_TOKENS = 128
 """Tokens that must be saved from being read again for the disk to be used.
 
-Nano reads so many in a tenth of a second or more, and loads them in a hundredth (`python -m bench.prefix`); fewer are
-not felt, and would fill the folder.
+Nano reads so many in about half a second on two cores, and loads them in a hundredth of one (`python -m bench.prefix`);
+much fewer are not felt, and would fill the folder.
 """
 
 
