@@ -8,10 +8,10 @@ mistake of its own. Both tell how surprised the model is by the real values, as 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from debugger.predicted.codec import Segment, parse_locals
+from debugger.predicted.codec import parse_locals
 from debugger.predicted.draft import RunDrafter
 from debugger.predicted.evaluation import Evaluation, drive
 from debugger.predicted.mode import CheckMode
@@ -111,21 +111,29 @@ class _Run:
         self._actual = actual
         self._given = len(predictor.given)
         ended = actual.outcome.ending in (Ending.RETURNED, Ending.RAISED) and actual.frames
-        segments = predictor.encode_run([*actual.frames, *(ending_frames(call, actual) if ended else ())])
-        self._tokens = [predictor.tokens_of(each) for each in segments]
-        """Of each frame; those with which `main` ends come last."""
-        self._length: Callable[[int], int] = lambda token: len(model.vocabulary.piece(token))
+        self._frames = [*actual.frames, *(ending_frames(call, actual) if ended else ())]
+        """Those with which `main` ends come last."""
+        self._segments = predictor.encode_run(self._frames)
+        self._tokens = [predictor.tokens_of(each) for each in self._segments]
+        self._piece: Callable[[int], bytes] = model.vocabulary.piece
         self._forced = forced
-        self._spans = [list(_value_spans(frame, each)) for frame, each in zip(actual.frames, segments, strict=False)]
         self._drafted: dict[int, list[int]] = {}
         """The tokens by which each real frame was drafted last."""
+        self._surprise: dict[int, dict[str, float]] = {}
+        """Of the real frames that the model has written itself, maybe in other tokens than they were drafted."""
         self._begins: list[int] = []
         """Where each real frame that the model has read begins among the tokens written."""
-        self._drafter = RunDrafter(self._tokens, self._scored, predictor.drafter, predictor.odds, forced=forced)
+        self._drafter = RunDrafter(
+            len(self._frames), self._spelled, self._scored, predictor.drafter, predictor.odds, forced=forced
+        )
         self._drafter.frame = self._given
         self._checks_drafts = model.checks_drafts
         if self._checks_drafts:
             predictor.writer.drafter = self._drafter
+
+    def _spelled(self, index: int) -> list[int]:
+        """A frame's tokens as the model likely writes it."""
+        return self._predictor.as_spelled(self._frames[index], self._segments[index], self._tokens[index])
 
     def _scored(self, index: int, tokens: list[int]) -> list[int]:
         """Which of a frame's tokens, as they are drafted, spell values."""
@@ -136,21 +144,24 @@ class _Run:
 
     def _places(self, index: int, tokens: Sequence[int]) -> dict[str, list[int]]:
         """For each value of a frame which of its tokens spell it, from the opening quote to the closing one."""
-        if index >= len(self._spans):
+        if index >= len(self._actual.frames) or not tokens:
             return {}
-        found: dict[str, list[int]] = {name: [] for name, _, _ in self._spans[index]}
-        part_of_values = 3 if self._actual.frames[index].value is not None else 1
-        part = position = 0
+        frame = self._actual.frames[index]
+        part_of_values = 3 if frame.value is not None else 1
+        part, text = 0, b""
+        pieces: list[tuple[int, int, int]] = []
+        """Of the part with the values: each token's place, and where its text begins and ends."""
         for place, token in enumerate(tokens):
-            length = self._length(token)
-            if not length:  # a special token
-                part, position = part + 1, 0
+            piece = self._piece(token)
+            if not piece:  # a special token
+                part += 1
             elif part == part_of_values:
-                for name, start, end in self._spans[index]:
-                    if position < end and position + length > start:
-                        found[name].append(place)
-                position += length
-        return found
+                pieces.append((place, len(text), len(text) + len(piece)))
+                text += piece
+        return {
+            name: [place for place, begins, ends in pieces if begins < end and ends > start]
+            for name, start, end in _value_spans(frame, text.decode("ascii"))
+        }
 
     def free(self, max_frames: int, on_frame: Callable[[Frame], None]) -> Evaluation[Trace]:
         predictor = self._predictor
@@ -162,8 +173,9 @@ class _Run:
                 begin = predictor.writer.begin
                 agrees = index < len(self._actual.frames) and _same_words(frame, self._actual.frames[index])
                 self._begins.append(begin)
-                if agrees and not self._checks_drafts:
-                    self._score(index, list(predictor.writer.tokens[begin:]), begin)
+                if agrees:
+                    tokens = predictor.writer.tokens[begin:]
+                    self._surprise[index] = self._surprise_of(index, tokens, begin, predictor.writer.chosen)
                 index += 1
                 self._drafter.frame = index if agrees else None
             on_frame(frame)
@@ -237,13 +249,21 @@ class _Run:
         scores = self._predictor.writer.scores
         for index, begin in enumerate(self._begins, self._given):
             if index < len(frames):
-                surprise = {
-                    name: -sum(scores[begin + place] for place in places)
-                    for name, places in self._places(index, self._drafted.get(index, ())).items()
-                    if places and all(begin + place in scores for place in places)
-                }
+                surprise = self._surprise.get(index)
+                if surprise is None:
+                    surprise = self._surprise_of(index, self._drafted.get(index, ()), begin, scores)
                 frames[index] = replace(frames[index], surprise=surprise)
         return replace(self._actual, frames=tuple(frames))
+
+    def _surprise_of(
+        self, index: int, tokens: Sequence[int], begin: int, scores: Mapping[int, float]
+    ) -> dict[str, float]:
+        """Of each value of a frame, where the log probabilities of all its tokens, from `begin` on, are known."""
+        return {
+            name: -sum(scores[begin + place] for place in places)
+            for name, places in self._places(index, tokens).items()
+            if places and all(begin + place in scores for place in places)
+        }
 
 
 def _same_words(left: Frame, right: Frame) -> bool:
@@ -256,12 +276,11 @@ def _same_words(left: Frame, right: Frame) -> bool:
     )
 
 
-def _value_spans(frame: Frame, segments: Sequence[Segment]) -> Iterator[tuple[str, int, int]]:
-    """Where each value stands in LOCALS, or in VALUE, its quotes included."""
+def _value_spans(frame: Frame, text: str) -> Iterator[tuple[str, int, int]]:
+    """Where each value of a frame stands in LOCALS, or in VALUE, its quotes included."""
     if frame.value is not None:
-        yield VALUE, 0, len(segments[-2])
+        yield VALUE, 0, len(text)
         return
-    text = segments[1]
     position = 1
     for name, value in parse_locals(text).items():
         start = position + len(json.dumps(name)) + 2

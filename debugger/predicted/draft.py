@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, cast
 
-from debugger.predicted.codec import EVENT_OF_SPECIAL, SPECIAL_OF_EVENT, FormatError, parse_locals
+from debugger.predicted.codec import EVENT_OF_SPECIAL, SPECIAL_OF_EVENT, UNCHANGED, FormatError, parse_locals
 from debugger.predicted.expect import Expectation, Guess, Scene, Text, advance_by_guess
 from debugger.predicted.position import Step
 from debugger.predicted.writer import Draft
@@ -29,6 +29,7 @@ _PRIOR = {
     "only line": 0.9,
     "same": 0.97,
     "same, whole": 0.95,
+    "spelled out": 0.9,
     "copied": 0.85,
     "item": 0.8,
     "loop": 0.85,
@@ -415,6 +416,8 @@ class FrameDrafter:
         left = {each: text for each, text in guess.written.items() if each not in written}
         if value is not None and name is not None:
             proposed = left.pop(name, Text("", "unknown", whole=False))
+            if proposed.text == UNCHANGED and not UNCHANGED.startswith(value):
+                proposed = Text(scene.known(guess.step.event).get(name, ""), "spelled out")
             written[name] = self._completed(scene, proposed, value)
         elif name:  # part of a name
             chosen = next((each for each in left if json.dumps(each)[1:].startswith(name)), None)
@@ -449,18 +452,20 @@ class RunDrafter:
 
     def __init__(
         self,
-        frames: Sequence[list[int]],
+        count: int,
+        spelled: Callable[[int], list[int]],
         scored: Callable[[int, list[int]], Sequence[int]],
         otherwise: FrameDrafter,
         odds: Odds,
         *,
         forced: bool,
     ) -> None:
-        """`frames` are the tokens; `scored` says of a frame, as it is drafted, which log probabilities are wanted.
+        """`spelled` gives the tokens of each of `count` frames; `scored` says which log probabilities are wanted.
 
         With `forced`, the run goes on behind whatever the model writes instead.
         """
-        self._frames = frames
+        self._count = count
+        self._spelled = spelled
         self._scored = scored
         self._otherwise = otherwise
         self._odds = odds
@@ -474,7 +479,7 @@ class RunDrafter:
 
     def draft(self, tokens: Sequence[int], mark: int, most: int) -> Draft:
         """The rest of the run's frame, if it is written like that, and those behind it."""
-        if self.frame is None or self.frame >= len(self._frames):
+        if self.frame is None or self.frame >= self._count:
             return self._otherwise.draft_frames(tokens, mark, most)
         self._otherwise.learn(tokens, mark)
         written = tokens[mark:]
@@ -483,7 +488,7 @@ class RunDrafter:
         planned: list[int] = []
         scored: list[int] = []
         chance, share = 1.0, self._odds.share("expected")
-        for index in range(self.frame, len(self._frames)):
+        for index in range(self.frame, self._count):
             skipped = len(written) if index == self.frame else 0
             start = len(planned) - skipped
             frame = self._spelled(index)
@@ -496,10 +501,6 @@ class RunDrafter:
             if start + len(frame) != len(planned):
                 break
         return Draft(planned, scored, ["expected"] * len(planned))
-
-    def _spelled(self, index: int) -> list[int]:
-        """A frame's tokens as the model has spelled such text so far."""
-        return self._otherwise.respelled([*self._frames[index]])
 
 
 def _end(value: Text) -> str:

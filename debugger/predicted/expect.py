@@ -105,16 +105,24 @@ class Expectation:
         """For each function, line and name the values that it gave it."""
         self._results: dict[tuple[str, int, Event], str] = {}
         """For each function, line and event the value that came out of it last."""
+        self._spelled_out: dict[tuple[str, int, str], bool] = {}
+        """For each function, line and name whether the model last wrote a value out for which `".."` could stand."""
         self._entered: dict[tuple[str, int], Mapping[str, str]] = {}
         """For each function and its line what it was called with last."""
 
     # What came.
 
-    def advance(self, scene: Scene, frame: Frame, *, learn: bool = True) -> None:
-        """Take a frame into the scene, whose position has it already; learn from it if it is no guess."""
+    def advance(
+        self, scene: Scene, frame: Frame, written: Mapping[str, str] | None = None, *, learn: bool = True
+    ) -> None:
+        """Take a frame into the scene, whose position has it already; learn from it if it is no guess.
+
+        `written` are its LOCALS in the model's words, if they are the model's.
+        """
         depth = frame.depth
         if learn:
             self._learn(scene, frame)
+            self._learn_spelling(scene, frame, written or {})
         if frame.event is Event.CALL:
             scene.calls[depth - 1] = scene.calls.get(depth - 1, 0) + 1
             scene.calls[depth] = 0
@@ -149,6 +157,12 @@ class Expectation:
             self._changed[frame.function, line] = changed
             for name in changed:
                 self._values.setdefault((frame.function, line, name), []).append(frame.locals[name])
+
+    def _learn_spelling(self, scene: Scene, frame: Frame, written: Mapping[str, str]) -> None:
+        known = scene.known(frame.event) if frame.event is Event.LINE else {}
+        for name, text in written.items():
+            if known.get(name) == frame.locals[name]:
+                self._spelled_out[frame.function, frame.line, name] = text != UNCHANGED
 
     def _follow_expected(self, scene: Scene, frame: Frame) -> None:
         for index in range(scene.expected, min(scene.expected + _LOOK_AHEAD, len(self._expected))):
@@ -294,8 +308,18 @@ class Expectation:
             if suggested.get(name, _UNKNOWN).kind != "unknown":
                 guess = suggested[name]
             is_known = (same and name in known and name not in suggested) or known.get(name) == guess.text
-            found[name] = replace(guess, text=UNCHANGED, whole=True) if is_known else guess
+            found[name] = self._unchanged(step, name, guess) if is_known else guess
         return found
+
+    def spells_out(self, function: str, line: int, name: str) -> bool:
+        """Whether the model is used to write a value there for which `".."` could stand."""
+        return self._spelled_out.get((function, line, name), False)
+
+    def _unchanged(self, step: Step, name: str, guess: Text) -> Text:
+        """A value that the frame before showed, as the model likely writes it."""
+        if step.code is not None and self.spells_out(step.code.name, step.line, name):
+            return replace(guess, kind="spelled out")
+        return replace(guess, text=UNCHANGED, whole=True)
 
     def _expected_before(self, scene: Scene) -> Mapping[str, str]:
         """What the expected run showed last in the Python frame of its next one."""
@@ -320,9 +344,11 @@ class Expectation:
         for name, text in shown.items():
             guess = changed.pop(name, None)
             if guess is None:
-                found[name] = Text(UNCHANGED, "same") if name in known else Text(text, "same, whole")
+                found[name] = (
+                    self._unchanged(step, name, Text(text, "same")) if name in known else Text(text, "same, whole")
+                )
             else:
-                found[name] = replace(guess, text=UNCHANGED) if guess.text == known.get(name) else guess
+                found[name] = self._unchanged(step, name, guess) if guess.text == known.get(name) else guess
         new = sorted(changed, key=lambda name: _index(code, name))
         return found | {name: changed[name] for name in new}
 

@@ -12,7 +12,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from debugger.flow import CodeFlow, ModuleFlow
@@ -117,6 +117,8 @@ class Proposal:
     frame: Frame
     steps: Sequence[Step]
     """The possible steps that it can be; empty where control flow allows none (without the limit to possible lines)."""
+    written: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Its LOCALS in the model's words."""
 
 
 class Predictor:
@@ -226,7 +228,7 @@ class Predictor:
     def accept(self, proposal: Proposal) -> None:
         """Make the proposed frame part of the trace; the model goes on from its own words."""
         self._encoder.encode(proposal.frame)
-        self._advance(proposal.frame, proposal.steps)
+        self._advance(proposal.frame, proposal.steps, proposal.written)
 
     def as_shown(self, proposal: Proposal, real: Frame | None = None) -> Frame:
         """The proposed frame with its function and depth, as `accept` would have it.
@@ -280,7 +282,7 @@ class Predictor:
         ]
         return Trace(tuple(frames), outcome)
 
-    def _advance(self, frame: Frame, steps: Sequence[Step]) -> None:
+    def _advance(self, frame: Frame, steps: Sequence[Step], written: Mapping[str, str] | None = None) -> None:
         if steps:
             self._position.take(steps)
         else:
@@ -293,7 +295,7 @@ class Predictor:
             self._repetition.learn(frame.locals)
         self._previous = frame
         self.frames.append(frame)
-        self._expectation.advance(self._scene, frame)
+        self._expectation.advance(self._scene, frame, written)
 
     # With the limit to what can come next.
 
@@ -301,6 +303,7 @@ class Predictor:
         steps = self._position.steps()
         event = yield from self._choose_event(steps)
         steps = [step for step in steps if step.event is event]
+        written: Mapping[str, str] = {}
         if event in (Event.CALL, Event.LINE):
             confidence: dict[str, float] = {}
             known = self._known_locals(event)
@@ -316,7 +319,7 @@ class Predictor:
             if steps[0].code is None:
                 return self._outcome_of_main(event, value)
             frame = Frame(event, steps[0].line, source, value=value, confidence=confidence)
-        return Proposal(frame, steps)
+        return Proposal(frame, steps, written)
 
     def _choose_event(self, steps: Sequence[Step]) -> Evaluation[Event]:
         events = dict.fromkeys(step.event for step in steps)
@@ -388,9 +391,9 @@ class Predictor:
             return Outcome(Ending.MALFORMED, detail="The model ended its text before the call had returned.")
         if raw.source == main_line(self._call) and raw.value is not None:
             return self._outcome_of_main(raw.event, raw.value)
-        written = expand_locals(raw.locals or {}, self._known_locals(raw.event))
-        frame = Frame(raw.event, 0, raw.source, written, raw.value)
-        return Proposal(frame, self._position.find(raw.event, raw.source))
+        written = raw.locals or {}
+        frame = Frame(raw.event, 0, raw.source, expand_locals(written, self._known_locals(raw.event)), raw.value)
+        return Proposal(frame, self._position.find(raw.event, raw.source), written)
 
     def _free_frame(self) -> Evaluation[RawFrame | None]:
         """The next frame in the model's own words; None where it ends its text."""
@@ -417,6 +420,18 @@ class Predictor:
         if found is None:
             found = self._lines[text, after] = self.tokens_of([text, after])
         return found
+
+    def as_spelled(self, frame: Frame, segments: Sequence[Segment], tokens: Sequence[int]) -> list[int]:
+        """An encoded frame's `tokens` changed to those by which the model likely writes it, by what it has written."""
+        head, text, *rest = segments
+        if frame.event is Event.LINE and isinstance(text, str):
+            spelled_out = [
+                name for name in frame.locals if self._expectation.spells_out(frame.function, frame.line, name)
+            ]
+            if spelled_out:
+                written = {**parse_locals(text), **{name: frame.locals[name] for name in spelled_out}}
+                tokens = self.tokens_of([head, json.dumps(written), *rest])
+        return self.drafter.respelled([*tokens])
 
     def encode_run(self, frames: Sequence[Frame]) -> list[list[Segment]]:
         """The segments of each frame of a whole run of the call, as the model reads them when it is forced."""

@@ -105,6 +105,8 @@ class Writer:
         self._seen: _Seen | None = None
         self.scores: dict[int, float] = {}
         """By position, the model's log probability of tokens that were drafted as `scored` or asked for by `score`."""
+        self.chosen: dict[int, float] = {}
+        """By position, the model's log probability of tokens that it chose itself in values, or without a grammar."""
         self._unscored: list[int] = []
 
     @property
@@ -182,15 +184,18 @@ class Writer:
             text = self._text(token)
             following = grammar.advance(state, text) if text else None
             if following is not None:
+                log = 0.0
+                if state.in_value or following.in_value:
+                    log = self.chosen[len(self._tokens)] = row.log_probability(token)
                 self._append(token)
-                asked = state.in_value or following.in_value
-                return text, following, row.log_probability(token) if asked else 0.0
+                return text, following, log
         raise EndlessFrameError("The model's vocabulary has no token that can come next.")
 
     def free(self) -> Evaluation[int]:
         """Write and return the likeliest token of all."""
         row = yield from self._read()
         token = next(row.ranked())
+        self.chosen[len(self._tokens)] = row.log_probability(token)
         self._append(token)
         return token
 

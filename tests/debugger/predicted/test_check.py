@@ -88,6 +88,27 @@ def test_a_right_prediction_is_confirmed_in_both_modes(kind):
                 assert runtime.calls <= 6 + len(runtime.tokens) // 64
 
 
+def test_a_model_that_writes_unchanged_values_out_is_right_and_asked_seldom(monkeypatch):
+    """CWM writes `".."` for them; small models do not always."""
+    actual = record_in_process(LOOP, "f(30)")
+    usual = script("f(30)", actual)
+    with monkeypatch.context() as patched:
+        patched.setattr("debugger.predicted.codec.same_python_frame", lambda previous, frame: False)
+        wordy = script("f(30)", actual)
+    calls: list[int] = []
+    for words in (usual, wordy):
+        free, checked = MoodyRuntime(words, moods=0), MoodyRuntime(words, moods=0)
+        assert predict(free, target_of(LOOP, "f(30)"), "f(30)") == actual
+        result = check(checked, target_of(LOOP, "f(30)"), "f(30)", actual)
+        assert result.predicted == actual
+        calls += [free.calls, checked.calls]
+    assert calls[2] < 1.3 * calls[0]
+    assert calls[3] < 1.6 * calls[1]
+    read = [frame.surprise["n"] for frame in result.actual.frames if "n" in frame.surprise]
+    assert len(read) > 50
+    assert max(read) < 0.01  # two digits and their quotes, and not two dots
+
+
 def test_surprise_is_what_the_model_gave_the_real_value_and_no_more_calls():
     actual = record_in_process(LOOP, "f(3)")
     wrong = [
