@@ -159,7 +159,9 @@ class Expectation:
                 self._values.setdefault((frame.function, line, name), []).append(frame.locals[name])
 
     def _learn_spelling(self, scene: Scene, frame: Frame, written: Mapping[str, str]) -> None:
-        known = scene.known(frame.event) if frame.event is Event.LINE else {}
+        if frame.event is not Event.LINE:
+            return
+        known = scene.known(frame.event)
         for name, text in written.items():
             if known.get(name) == frame.locals[name]:
                 self._spelled_out[frame.function, frame.line, name] = text != UNCHANGED

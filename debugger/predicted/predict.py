@@ -424,7 +424,7 @@ class Predictor:
     def as_spelled(self, frame: Frame, segments: Sequence[Segment], tokens: Sequence[int]) -> list[int]:
         """An encoded frame's `tokens` changed to those by which the model likely writes it, by what it has written."""
         head, text, *rest = segments
-        if frame.event is Event.LINE and isinstance(text, str):
+        if frame.event is Event.LINE:
             spelled_out = [
                 name for name in frame.locals if self._expectation.spells_out(frame.function, frame.line, name)
             ]
