@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import stat
 import sys
 import threading
 import warnings
@@ -84,8 +85,8 @@ async def _over_pipes(server: ForetraceServer) -> None:
 async def _input() -> Any:
     """Standard input for the event loop itself where that can be; else for a thread, which answers later."""
     loop, reader = asyncio.get_running_loop(), asyncio.StreamReader(limit=_LINE)
-    # The loop makes it non-blocking, and with it whatever shares it.
-    if not os.path.sameopenfile(0, 1):
+    # The loop makes it non-blocking, and with it whatever shares it. Files and /dev/null cannot be waited for.
+    if not os.path.sameopenfile(0, 1) and (stat.S_ISFIFO(mode := os.fstat(0).st_mode) or stat.S_ISSOCK(mode)):
         with contextlib.suppress(OSError, ValueError, NotImplementedError):
             await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
             return reader

@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--long", type=int, help="long runs (default 10, quick 0)")
     parser.add_argument("--frames", type=int, help="steps of an MBPP call at most (default 40, quick 12)")
     parser.add_argument("--folder", type=int, help="functions for the throughput of a folder (default 50, quick 4)")
-    parser.add_argument("--most", type=int, default=400, help="tokens that the others write of each case at most")
+    parser.add_argument("--most", type=int, default=1000, help="tokens that the others write of each case at most")
     options = parser.parse_args()
     quick: bool = options.quick
     model: Path = options.model

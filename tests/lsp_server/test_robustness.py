@@ -487,6 +487,10 @@ def test_the_end_of_input_ends_the_server(runtime, model):
         server.write(b"Content-Length: 100\r\n\r\n{")
         server.process.stdin.close()
         server.process.wait(SECONDS)
+    empty = subprocess.run(
+        server_command(model), env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.DEVNULL, timeout=SECONDS
+    )
+    assert empty.returncode == 1
 
 
 def test_over_a_port(runtime, model):
