@@ -98,6 +98,13 @@ def parse_call(text: str) -> str:
     return ast.unparse(ast.parse(text, mode="eval")) if "\n" in text else text
 
 
+def running_call(target: Target, call: str) -> str:
+    """A call given by the user as one that runs the target, which that of a generator or coroutine alone does not."""
+    expression = ast.parse(call, mode="eval").body
+    usages = Usages(target, target.file.parse())
+    return usages.running(expression) if usages.is_call(expression) else call
+
+
 def _is_statement(text: str) -> bool:
     try:
         compile(text, "<call>", "exec", dont_inherit=True)
@@ -115,7 +122,8 @@ def _in_comments(target: Target, usages: Usages) -> Iterator[Call]:
                 continue
             raise TargetError(f"{target.file.path}, line {line}: {expression}")
         if line in own_lines or any(usages.is_call(each) for each in ast.walk(expression)):
-            yield Call(ast.unparse(expression), Origin.COMMENT, line)
+            text = usages.running(expression) if usages.is_call(expression) else ast.unparse(expression)
+            yield Call(text, Origin.COMMENT, line)
 
 
 @lru_cache(maxsize=2)

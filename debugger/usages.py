@@ -1,7 +1,8 @@
 """Calls of one function in code that uses it, as expressions that can be evaluated in the function's own module.
 
 Values that are plain to see are put in place of local names: literals, instances of the method's class, the rows of a
-loop over a literal or of `pytest.mark.parametrize`. A call that needs anything else is left out.
+loop over a literal or of `pytest.mark.parametrize`. What was done to such a value before the call comes with it, as in
+`(s := Stack(), s.push(1), s)[-1].pop()`. A call that needs anything else is left out.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _Values = Mapping[str, "ast.expr | None"]
 _INTERACTIVE = frozenset({"input", "open", "breakpoint", "exit", "quit", "argv", "stdin"})
 _MOST_ROWS = 20
 _ROOT_MARKS = (".git", "pyproject.toml", "setup.py", "setup.cfg")
+_MOST_STEPS = 8
+"""What is done to a value before a call; behind more, a call is hardly an example."""
 _PROPERTIES = frozenset({"property", "cached_property", "functools.cached_property"})
 
 
@@ -62,7 +65,9 @@ class Usages:
         text = ast.unparse(call)
         if self.is_generator:
             return f"list({text})"
-        return f"__import__('asyncio').run({text})" if self.is_coroutine else text
+        if not self.is_coroutine:
+            return text
+        return f"asyncio.run({text})" if "asyncio" in self.module_names else f"__import__('asyncio').run({text})"
 
     def is_call(self, node: ast.AST) -> bool:
         """Whether an expression calls the target, as far as its text tells."""
@@ -137,7 +142,8 @@ class Usages:
         except (SyntaxError, ValueError):
             return False
         attributes = {node.attr for node in ast.walk(expression) if isinstance(node, ast.Attribute)}
-        names = set(_free_names(code))
+        bound = {node.target.id for node in ast.walk(expression) if isinstance(node, ast.NamedExpr)}
+        names = set(_free_names(code)) - bound
         return not (names | attributes) & _INTERACTIVE and names <= self.module_names | set(dir(builtins))
 
     def _is_instance(self, node: ast.expr) -> bool:
@@ -149,6 +155,8 @@ class Usages:
                 if name == self.owner or name.startswith(self.owner + "."):
                     return True
                 current = current.func
+            elif (value := _made(current)) is not None:
+                current = value
             else:
                 current = current.value
         return False
@@ -204,6 +212,9 @@ class Usages:
             name, value = statement.target.id, statement.value
         if value is not None:
             value = _Substitution(known).visit(copy.deepcopy(value))
+        for each in {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)} - stored:
+            if known.get(each) is not None and not is_module:
+                self._change(statement, each, known)
         for each in stored:
             is_instance = bool(self.owner) and value is not None and self._is_instance(value)
             if each == name and value is not None and (is_instance or (_is_literal(value) and not is_module)):
@@ -212,6 +223,73 @@ class Usages:
                 known.pop(each, None)
             else:
                 known[each] = None
+
+    def _change(self, statement: ast.stmt, name: str, known: dict[str, ast.expr | None]) -> None:
+        """Note what a statement does to the value of a name."""
+        steps = _steps(statement, name)
+        if steps == []:
+            return
+        others = _Substitution({other: value for other, value in known.items() if other != name})
+        value = known[name]
+        assert value is not None
+        for step in steps or ():
+            value = _after(name, value, others.visit(copy.deepcopy(step)))
+        is_plain = steps is not None and len(_parts(value)) <= _MOST_STEPS + 2 and self.can_be_evaluated(value)
+        known[name] = value if is_plain else None
+
+
+def _steps(statement: ast.stmt, name: str) -> list[ast.expr] | None:
+    """The calls of a statement that may change the value of a name, in order; None where it is changed otherwise."""
+    if not isinstance(statement, (ast.Expr, ast.Assert, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return)):
+        return None if any(_may_change(node, name) for node in ast.walk(statement)) else []
+    found: list[ast.expr] = []
+    todo: list[ast.AST] = [statement]
+    while todo:
+        node = todo.pop(0)
+        if isinstance(node, ast.expr) and _is_call_on(node, name):
+            found.append(node)
+        elif _may_change(node, name):
+            return None
+        else:
+            todo.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def _is_call_on(node: ast.AST, name: str) -> bool:
+    """Whether an expression is a call of a method of what a name stands for."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _root(node.func) == name
+
+
+def _may_change(node: ast.AST, name: str) -> bool:
+    """Whether this very node calls a method of a name's value, or stores or deletes a part of it."""
+    is_store = isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load)
+    return _is_call_on(node, name) or (is_store and _root(node) == name)
+
+
+def _root(node: ast.AST) -> str:
+    while isinstance(node, (ast.Call, ast.Attribute, ast.Subscript)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _after(name: str, value: ast.expr, step: ast.expr) -> ast.expr:
+    """The value of a name after a step, as one expression: `(name := value, step, name)[-1]`."""
+    parts = _parts(value) if _made(value) is not None else []
+    if not parts or ast.unparse(parts[-1]) != name:
+        parts = [ast.NamedExpr(ast.Name(name, ast.Store()), value), ast.Name(name, ast.Load())]
+    done = ast.Tuple([*parts[:-1], step, parts[-1]], ast.Load())
+    return ast.copy_location(ast.fix_missing_locations(ast.Subscript(done, ast.Constant(-1), ast.Load())), value)
+
+
+def _parts(value: ast.expr) -> list[ast.expr]:
+    """The parts of what `_after` makes; none of anything else."""
+    return value.value.elts if isinstance(value, ast.Subscript) and isinstance(value.value, ast.Tuple) else []
+
+
+def _made(value: ast.expr) -> ast.expr | None:
+    """The value at the beginning of what `_after` makes; None of anything else."""
+    first = next(iter(_parts(value)), None)
+    return first.value if isinstance(first, ast.NamedExpr) else None
 
 
 def dotted(node: ast.expr) -> str:

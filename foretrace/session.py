@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from debugger.actual.interpreter import Interpreter, InterpreterError
 from debugger.actual.run import RunError, run_many
 from debugger.actual.spare import Spares
-from debugger.calls import Origin, find_calls, parse_call
+from debugger.calls import Origin, find_calls, parse_call, running_call
 from debugger.diff import is_cut
 from debugger.judge import judge
 from debugger.pieces import first_line_of
@@ -124,7 +124,7 @@ def _with_given_calls(spec: str, targets: Sequence[Target], calls: Sequence[str]
             raise UsageError(
                 f"The call {call} is of none of the functions in {spec} ({names}); name one as FILE::NAME."
             )
-        jobs.append(_job(fitting[0], call))
+        jobs.append(_job(fitting[0], running_call(fitting[0], call)))
     return jobs
 
 
@@ -194,7 +194,7 @@ def _unusable(folder: str, problem: TargetError) -> Job:
 
 
 def _how_to_give_a_call(target: Target) -> str:
-    call = _sample_call(target)
+    call = running_call(target, _sample_call(target))
     return (
         f"No call of {target.qualname} is known; write one above it, as in `# foretrace: {call}`, "
         f'or give one with --call "{call}".'

@@ -22,7 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 from debugger.actual.interpreter import Interpreter, InterpreterError
 from debugger.actual.run import RunError, run
 from debugger.actual.spare import Spares
-from debugger.calls import best_call, find_calls, noted_call, parse_call
+from debugger.calls import best_call, find_calls, noted_call, parse_call, running_call
 from debugger.judge import judge
 from debugger.report.result import Result
 from debugger.target import SourceFile, Target, TargetError, targets_in
@@ -440,7 +440,7 @@ class Work:
         await self.up_to_date(document)
         function = self._function(document, qualname)
         if call is not None:
-            function.given = _parsed(call)
+            function.given = _parsed(call, function.target)
         task = self._begin(document, function, function.given, interactive=True, by_user=True)
         await self._until_done(task)
         if function.problem:
@@ -466,7 +466,7 @@ class Work:
         await self.up_to_date(document)
         function = self._function(document, qualname)
         if call is not None:
-            function.given = _parsed(call)
+            function.given = _parsed(call, function.target)
         if function.checking:
             raise WorkError(f"{function.qualname} is being checked already.")
         file = function.target.file
@@ -609,9 +609,9 @@ def _read_targets(path: Path, text: str) -> list[Target]:
     return targets_in(read_text(path, text))
 
 
-def _parsed(call: str) -> str:
+def _parsed(call: str, target: Target) -> str:
     try:
-        return parse_call(call)
+        return running_call(target, parse_call(call))
     except TargetError as error:
         raise WorkError(str(error)) from None
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from debugger.calls import Origin, find_calls, parse_call
+from debugger.calls import Origin, find_calls, parse_call, running_call
 from debugger.target import TargetError, find_targets
 
 
@@ -247,6 +247,68 @@ def test_instances_at_module_level(tmp_path: Path) -> None:
 )
 def test_defaults(tmp_path: Path, source: str, name: str, expected: list[str]) -> None:
     assert calls(tmp_path, source, name) == expected
+
+
+def test_what_was_done_to_a_value_before_comes_with_it(tmp_path: Path) -> None:
+    source = """\
+class Stack:
+    \"\"\"
+    >>> s = Stack()
+    >>> s.push(3)
+    >>> s.push(4)
+    >>> s.pop()
+    4
+    >>> s.items = [7]
+    >>> s.pop()
+    7
+    \"\"\"
+    def __init__(self): self.items = []
+    def push(self, x): self.items.append(x)
+    def pop(self): return self.items.pop()
+
+def total(xs):
+    return sum(xs)
+"""
+    test = """\
+from mod import Stack, total
+
+class TestThem:
+    def test_stack(self):
+        s = Stack()
+        s.push(1)
+        self.assertEqual(s.pop(), 1)
+        s.push(2)
+        assert s.pop() == 2
+
+    def test_total(self):
+        xs = [1]
+        xs.append(2)
+        assert total(xs) == 3
+        xs[0] = 5
+        assert total(xs) == 7
+"""
+    kinds = Origin.DOCTEST, Origin.TEST
+    # Storing into an object is no expression: what comes after it is left out.
+    assert calls(tmp_path, source, "Stack.pop", *kinds, test_mod=test) == [
+        "((s := Stack()), s.push(3), s.push(4), s)[-1].pop()",
+        "((s := Stack()), s.push(1), s)[-1].pop()",
+        "((s := Stack()), s.push(1), s.pop(), s.push(2), s)[-1].pop()",
+    ]
+    assert calls(tmp_path, source, "Stack.push", *kinds, test_mod=test) == [
+        "Stack().push(3)",
+        "((s := Stack()), s.push(3), s)[-1].push(4)",
+        "Stack().push(1)",
+        "((s := Stack()), s.push(1), s.pop(), s)[-1].push(2)",
+    ]
+    assert calls(tmp_path, source, "total", *kinds, test_mod=test) == ["total(((xs := [1]), xs.append(2), xs)[-1])"]
+
+
+def test_a_call_that_only_makes_an_object_is_made_to_run(tmp_path: Path) -> None:
+    source = "import asyncio\n\n# foretrace: f(2)\nasync def f(n):\n    return n\n\n\ndef g(n):\n    yield n\n"
+    assert calls(tmp_path, source, "f", Origin.COMMENT) == ["asyncio.run(f(2))"]
+    (target,) = find_targets(f"{tmp_path / 'mod.py'}::g")
+    assert running_call(target, "g(1)") == "list(g(1))"
+    assert running_call(target, "next(g(1))") == "next(g(1))"
 
 
 def test_the_best_origin_comes_first_and_each_call_once(tmp_path: Path) -> None:
