@@ -14,6 +14,7 @@ from debugger.diff import is_cut
 from debugger.report.result import Report, Result, Status
 from debugger.report.rows import Item, Row, State, first_difference, rows_of, telling, window
 from debugger.report.story import outcome_text, shorten, story_of
+from debugger.trace import Ending
 
 ROWS = 24
 """Rows shown for one call, about, unless everything is asked for."""
@@ -82,6 +83,10 @@ def _sentences(result: Result) -> Iterable[Text]:
     if result.detail:
         words = f"{result.status.value.capitalize()}: " if result.status is not Status.NO_CALL else ""
         yield Text(words + result.detail, style)
+    if actual is not None and actual.outcome.ending in (Ending.RETURNED, Ending.RAISED):
+        name = result.target.rpartition("::")[2].rpartition(".")[2]
+        if not any(frame.function == name for frame in actual.frames):
+            yield Text(f"This call did not come to `{name}`; give one that does.", "yellow")
     if actual is not None and actual.output:
         yield Text(f"It printed {shorten(repr(actual.output), _MAX_OUTPUT)}", "bright_black")
 

@@ -94,6 +94,12 @@ def test_a_confirmed_call_shows_each_value_once_with_a_check():
     assert lines[-1] == "1 confirmed"
 
 
+def test_a_call_that_does_not_come_to_the_function_is_told():
+    told = "This call did not come to `inverse`; give one that does."
+    assert told in text_of(result("total(2)", target="a.py::inverse"))
+    assert told not in text_of(result("inverses([1])", target="a.py::inverse"))
+
+
 def test_the_first_difference_is_told_and_marked():
     text = text_of(result("total(4)", WRONG_SUM))
     assert "First difference: After line 5, `s` was expected to be 4, but it is 3." in text
