@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from debugger.diff import Pair, align, unwinds
+from debugger.diff import Pair, align, is_cut, unwinds
 from debugger.report.result import Result
 from debugger.report.story import contrast, exception_text, shorten
 from debugger.trace import VALUE, Event, Frame, Trace
@@ -60,13 +60,22 @@ class Row:
 
 
 def rows_of(result: Result, value_width: int) -> list[Row]:
-    """The rows of a result in the order of the runs; values are cut to `value_width` characters."""
-    if result.predicted is not None and result.actual is not None:
-        pairs: Sequence[Pair] = align(result.predicted, result.actual, inlined=result.inlined)
-    else:
-        alone = result.predicted or result.actual
-        pairs = [Pair(i, i, True) for i in range(len(alone.frames) if alone else 0)]
-    return _Builder(_Side(result.predicted), _Side(result.actual), value_width).build(pairs)
+    """The rows of a result in the order of the runs; values are cut to `value_width` characters.
+
+    What one side has behind the place where the other stopped early comes last.
+    """
+    predicted, actual = result.predicted, result.actual
+    builder = _Builder(_Side(predicted), _Side(actual), value_width)
+    if predicted is None or actual is None:
+        alone = predicted or actual
+        return builder.build([Pair(i, i, True) for i in range(len(alone.frames) if alone else 0)])
+    pairs = align(predicted, actual, inlined=result.inlined)
+    rows = builder.build(pairs)
+    if is_cut(predicted):
+        builder.add_rest(builder.actual, [pair.actual for pair in pairs])
+    elif is_cut(actual):
+        builder.add_rest(builder.predicted, [pair.predicted for pair in pairs])
+    return rows
 
 
 class _Side:
@@ -113,7 +122,7 @@ class _Side:
 
 class _Builder:
     def __init__(self, predicted: _Side, actual: _Side, value_width: int) -> None:
-        self._predicted, self._actual = predicted, actual
+        self.predicted, self.actual = predicted, actual
         self._width = value_width
         self._rows: list[Row] = []
         self._calling: dict[int, tuple[Frame, int, int]] = {}
@@ -128,14 +137,24 @@ class _Builder:
             elif p is not None and a is not None:
                 self._add_parting(p, a)
             elif a is not None:
-                self._add_one_sided(self._actual, a)
+                self._add_one_sided(self.actual, a)
             elif p is not None:
-                self._add_one_sided(self._predicted, p)
+                self._add_one_sided(self.predicted, p)
         return self._rows
+
+    def add_rest(self, side: _Side, told: Sequence[int | None]) -> None:
+        """What a side has behind the frames that were told."""
+        own = side is self.predicted
+        for index in range(max((each for each in told if each is not None), default=-1) + 1, len(side.frames)):
+            self._tell_of_calls(*((index, None) if own else (None, index)))
+            items = [] if unwinds(side.frames, index) else self._items(side, index)
+            row = self._row(side.frames[index])
+            row.state = State.OPEN if row.state is State.SAME else row.state
+            (row.predicted if own else row.actual).extend(items)
 
     def _tell_of_calls(self, p: int | None, a: int | None) -> None:
         """Lines whose calls are done by now, with what they changed."""
-        side, index = (self._actual, a) if a is not None and self._actual.present else (self._predicted, p)
+        side, index = (self.actual, a) if a is not None and self.actual.present else (self.predicted, p)
         if index is None:
             return
         for depth in sorted(self._calling, reverse=True):
@@ -148,7 +167,7 @@ class _Builder:
                 self._rows.append(row)
 
     def _add_same(self, p: int, a: int) -> None:
-        side, index = (self._actual, a) if self._actual.present else (self._predicted, p)
+        side, index = (self.actual, a) if self.actual.present else (self.predicted, p)
         frame = side.frames[index]
         if frame.event in (Event.CALL, Event.LINE):
             row = self._new_row(frame)
@@ -157,65 +176,65 @@ class _Builder:
             else:
                 self._fill(row, p, a)
         elif not unwinds(side.frames, index) or (
-            self._predicted.present and self._predicted.frames[p].value != frame.value
+            self.predicted.present and self.predicted.frames[p].value != frame.value
         ):
             self._fill(self._row(frame), p, a)
 
     def _fill(self, row: Row, p: int, a: int) -> None:
         """What both sides show for frames where the same happened; or what the only side shows."""
-        if not self._actual.present:
-            row.predicted += self._items(self._predicted, p)
-        elif not self._predicted.present:
-            row.actual += self._items(self._actual, a)
-        elif self._actual.frames[a].event in (Event.CALL, Event.LINE):
+        if not self.actual.present:
+            row.predicted += self._items(self.predicted, p)
+        elif not self.predicted.present:
+            row.actual += self._items(self.actual, a)
+        elif self.actual.frames[a].event in (Event.CALL, Event.LINE):
             self._add_values(row, p, a)
         else:
-            expected, real = self._predicted.frames[p], self._actual.frames[a]
+            expected, real = self.predicted.frames[p], self.actual.frames[a]
             wrong = expected.value != real.value
             left, right = contrast(_ending(expected), _ending(real), self._width)
-            row.predicted.append(Item(left, wrong, self._predicted.confidence(p, VALUE)))
+            row.predicted.append(Item(left, wrong, self.predicted.confidence(p, VALUE)))
             row.actual.append(Item(right, wrong))
             if wrong:
                 row.mark(a)
 
     def _add_values(self, row: Row, p: int, a: int) -> None:
-        left, right = self._predicted.after(p), self._actual.after(a)
+        left, right = self.predicted.after(p), self.actual.after(a)
         if left is None or right is None:
-            row.predicted += self._items(self._predicted, p)
-            row.actual += self._items(self._actual, a)
+            row.predicted += self._items(self.predicted, p)
+            row.actual += self._items(self.actual, a)
             if left is not right:
                 row.state = State.OPEN
             return
-        names = [*self._actual.changed(a), *self._predicted.changed(p)]
-        if self._actual.frames[a].event is Event.CALL:
+        names = [*self.actual.changed(a), *self.predicted.changed(p)]
+        if self.actual.frames[a].event is Event.CALL:
             names += [name for name in {**right, **left} if left.get(name) != right.get(name)]
-            first_p, first_a = self._predicted.first_line(p), self._actual.first_line(a)
+            first_p, first_a = self.predicted.first_line(p), self.actual.first_line(a)
             if not any(left.get(name) != right.get(name) for name in names) and first_p and first_a:
                 # The first line shows what the call showed, unless the model thinks otherwise.
-                left, right = self._predicted.frames[first_p].locals, self._actual.frames[first_a].locals
+                left, right = self.predicted.frames[first_p].locals, self.actual.frames[first_a].locals
                 names += [name for name in {**right, **left} if left.get(name) != right.get(name)]
         for name in dict.fromkeys(names):
             wrong = left.get(name) != right.get(name)
             if not wrong and _is_internal(name):
                 continue
             shown = contrast(_named(name, left), _named(name, right), self._width)
-            row.predicted.append(Item(shown[0], wrong, self._predicted.confidence(p, name), name))
+            row.predicted.append(Item(shown[0], wrong, self.predicted.confidence(p, name), name))
             row.actual.append(Item(shown[1], wrong, None, name))
             if wrong:
-                row.mark(self._actual.first_line(a) or a)
+                row.mark(self.actual.first_line(a) or a)
 
     def _add_parting(self, p: int, a: int) -> None:
-        expected, real = self._predicted.frames[p], self._actual.frames[a]
+        expected, real = self.predicted.frames[p], self.actual.frames[a]
         row = self._new_row(real)
         row.mark(a)
         row.predicted.append(Item(f"{shorten(_step(expected), self._width)} next", wrong=True))
-        row.actual += self._items(self._actual, a) or [Item(f"{shorten(_step(real), self._width)} next")]
+        row.actual += self._items(self.actual, a) or [Item(f"{shorten(_step(real), self._width)} next")]
         row.actual[0] = replace(row.actual[0], wrong=True)
 
     def _add_one_sided(self, side: _Side, index: int) -> None:
         frame = side.frames[index]
         before = self._rows[-1] if self._rows else None
-        own = side is self._predicted
+        own = side is self.predicted
         if unwinds(side.frames, index):
             return
         joins = before is not None and _joins(before, frame) and not (before.predicted if not own else before.actual)
@@ -305,7 +324,9 @@ def window(rows: Sequence[Row], limit: int) -> Iterator[Row | int]:
     elif first is None:
         keep = {*range(limit * 2 // 3), *range(len(rows) - limit // 3, len(rows))}
     else:
-        keep = {*range(limit // 4), *range(first - limit // 3, first + limit // 3), *range(len(rows) - 2, len(rows))}
+        # The end is what one side did last, which the other side's many steps must not hide.
+        part = limit // 4
+        keep = {*range(part), *range(first - part, first + part), *range(len(rows) - part, len(rows))}
     gap = 0
     for index, row in enumerate(rows):
         if index not in keep:

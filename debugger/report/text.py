@@ -118,7 +118,7 @@ def _print_table(console: Console, result: Result, full: bool) -> None:
     console.print(_indented(table), highlight=False)
     for name, trace in (("prediction", result.predicted), ("real run", result.actual)):
         if trace is not None and is_cut(trace):
-            words = f"… the {name} stops here: {trace.outcome.ending.value}"
+            words = f"… the {name} stopped early: {trace.outcome.ending.value}"
             console.print(_indented(Text(words, "yellow")), highlight=False)
 
 

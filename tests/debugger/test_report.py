@@ -156,8 +156,25 @@ def test_a_run_that_stopped_says_so():
     )
     assert "~ a.py::f  total(3)" in text
     assert "Stopped early: The prediction was stopped." in text
-    assert "… the prediction stops here: out of frames" in text
+    assert "… the prediction stopped early: out of frames" in text
     assert text.splitlines()[-1] == "1 stopped early"
+
+
+@pytest.mark.parametrize("stopped", ["predicted", "actual"])
+def test_what_the_other_side_did_behind_a_run_that_stopped_is_shown(stopped):
+    """However many steps the one that stopped took before, the end of the other one can be seen."""
+    parted = result("total(60)", TOO_SHORT.replace("s += i", "s += 2"))
+    side = getattr(parted, stopped)
+    cut = Trace(side.frames[:100], Outcome(Ending.OUT_OF_FRAMES))
+    parted = dataclasses.replace(parted, **{stopped: cut})
+    parted = dataclasses.replace(parted, divergences=compare(parted.predicted, parted.actual))
+    rows = rows_of(parted, 80)
+    last = rows[-1].actual if stopped == "predicted" else rows[-1].predicted
+    assert [item.text for item in last] == ["returns 1770" if stopped == "predicted" else "returns 118"]
+    assert rows[-1].state.value == "open"
+    text = text_of(parted)
+    assert last[0].text in text
+    assert "more steps" in text and len(text.splitlines()) < 40
 
 
 def test_the_summary_counts_every_status():
