@@ -36,6 +36,7 @@ _PRIOR = {
     "again twice": 0.85,
     "again": 0.6,
     "call": 0.7,
+    "comprehension": 0.8,
     "return": 0.9,
     "exception": 0.6,
     "branch": 0.55,
@@ -361,7 +362,10 @@ class FrameDrafter:
     def _rest_with_locals(self, scene: Scene, steps: Sequence[Step], parts: Sequence[list[int]]) -> Guess | None:
         beginning = self._spell(parts[0])
         if len(parts) == 1:
-            guess = self._expectation.guess(scene, steps)
+            entries, name, value = _split(beginning)
+            names = {*entries, *([name] if name and value is not None else [])}
+            fitting = [step for step in steps if step.code and names <= set(step.code.variables)] or steps
+            guess = self._expectation.guess(scene, fitting)
             if guess is None:
                 return None
             guess = self._complete(scene, guess, beginning)

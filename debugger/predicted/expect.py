@@ -13,12 +13,22 @@ from typing import TypeAlias
 
 from debugger.flow import CodeFlow
 from debugger.predicted.codec import UNCHANGED, expand_locals, same_python_frame
-from debugger.predicted.lines import LineFacts, facts_by_line, items_of, literal, text_of
+from debugger.predicted.lines import (
+    COMPREHENSIONS,
+    Comprehension,
+    LineFacts,
+    facts_by_line,
+    items_of,
+    iterator_text,
+    literal,
+    text_of,
+)
 from debugger.predicted.position import Position, Step
 from debugger.trace import Event, Frame
 
 _LOOK_AHEAD = 64
 """Frames of the expected run among which the prediction may find its way back to it."""
+_MOST_ROUNDS = 1000
 _NO_FACTS = LineFacts()
 _UNWINDING = "None"
 
@@ -61,7 +71,7 @@ class Scene:
     calls: dict[int, int] = field(default_factory=dict[int, int])
     """For each depth how many calls were made since."""
     rounds: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
-    """For each depth and line of a loop's head how often it came since the loop began."""
+    """For each depth and line of a loop's head how often it came since the loop began; of line 0, all LINEs."""
     keys: tuple[_Key, ...] = ()
     """The last two places."""
     expected: int = 0
@@ -127,8 +137,10 @@ class Expectation:
             scene.calls[depth - 1] = scene.calls.get(depth - 1, 0) + 1
             scene.calls[depth] = 0
             scene.lines.pop(depth, None)
+            scene.rounds[depth, 0] = 0
         elif frame.event is Event.LINE:
             before = scene.lines.get(depth, 0)
+            scene.rounds[depth, 0] = scene.rounds.get((depth, 0), 0) + 1
             loop = self._at(frame.line).loop
             if loop is not None:
                 inside = loop.lineno <= before <= (loop.end_lineno or 0)
@@ -237,6 +249,12 @@ class Expectation:
             previous.event is Event.LINE or (previous.event is Event.RETURN and not unwinding)
         )
         made = scene.calls.get(depth, 0)
+        ends = self._ends_comprehension(scene, steps)
+        if at_line and ends is not None:
+            return ends, "loop"
+        begins = self._begins_comprehension(facts.comprehensions[made:], steps)
+        if at_line and begins is not None:
+            return begins, "comprehension"
         if at_line and made < len(facts.calls):
             called = self._called(facts.calls[made:], steps)
             if called is not None:
@@ -268,6 +286,39 @@ class Expectation:
             return (ahead or lines)[0], "branch"
         returns = [step for step in steps if step.event is Event.RETURN]
         return (returns or steps)[0], "other"
+
+    @staticmethod
+    def _begins_comprehension(comprehensions: Sequence[Comprehension], steps: Sequence[Step]) -> Step | None:
+        """The first of a line's comprehensions that are still to run."""
+        for step in steps if comprehensions else ():
+            kind = COMPREHENSIONS.get(step.code.name) if step.code is not None else None
+            if step.event is Event.CALL and kind is type(comprehensions[0]) and step.line == comprehensions[0].lineno:
+                return step
+        return None
+
+    def _ends_comprehension(self, scene: Scene, steps: Sequence[Step]) -> Step | None:
+        """The return of the comprehension that runs, if it has had all its items."""
+        code, _ = scene.position.here
+        rounds = self._rounds_of(scene, code)
+        # A line comes before each item, and once more when there is none left.
+        if rounds is None or scene.rounds.get((scene.position.depth, 0), 0) <= len(rounds):
+            return None
+        return next((step for step in steps if step.event is Event.RETURN), None)
+
+    def _rounds_of(self, scene: Scene, code: CodeFlow | None) -> Sequence[Mapping[str, str]] | None:
+        """What the names of a comprehension hold in each round, if this code is one of which that can be told."""
+        kind = COMPREHENSIONS.get(code.name) if code is not None else None
+        if kind is None or code is None:
+            return None
+        found = next((each for each in self._at(code.first_line).comprehensions if type(each) is kind), None)
+        if found is None:
+            return None
+        first = found.generators[0]
+        items = items_of(first, scene.locals_at.get(scene.position.depth - 1, {}))
+        if isinstance(items, range):
+            target = first.target
+            return [{target.id: str(each)} for each in items[:_MOST_ROUNDS]] if isinstance(target, ast.Name) else None
+        return items
 
     def _called(self, calls: Sequence[ast.Call], steps: Sequence[Step]) -> Step | None:
         """The function of this file that the first call of one enters."""
@@ -356,6 +407,12 @@ class Expectation:
 
     def _changes(self, scene: Scene, code: CodeFlow, line: int, shown: Mapping[str, str]) -> dict[str, Text]:
         """The names whose values a line changes, with the new ones."""
+        rounds = self._rounds_of(scene, code)
+        if rounds is not None:
+            done = scene.rounds.get((scene.position.depth, 0), 0)
+            if not 0 < done <= len(rounds):
+                return {}
+            return {name: Text(text, "item") for name, text in rounds[done - 1].items()}
         facts = self._at(line)
         if facts.loop is not None:
             items = items_of(facts.loop, shown)
@@ -406,7 +463,12 @@ class Expectation:
             return {}
         if ".0" in code.variables:
             before = self._entered.get((code.name, code.first_line), {})
-            iterated = Text(before[".0"], "argument") if ".0" in before else Text("<", "unknown", whole=False)
+            kind = COMPREHENSIONS.get(code.name)
+            text = next(
+                (iterator_text(each.generators[0].iter, shown) for each in facts.comprehensions if type(each) is kind),
+                None,
+            ) or before.get(".0")
+            iterated = Text(text, "argument") if text else Text("<", "unknown", whole=False)
             free = {variable: shown[variable] for variable in code.variables if variable in shown}
             return {".0": iterated, **{variable: Text(text, "argument") for variable, text in free.items()}}
         for call in facts.calls[scene.calls.get(scene.position.depth, 0) :]:

@@ -9,8 +9,26 @@ import ast
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
+Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.DictComp
+"""Those that run when they are reached, in a frame of their own before Python 3.12."""
+COMPREHENSIONS: Mapping[str, type[Comprehension]] = {
+    "<listcomp>": ast.ListComp,
+    "<setcomp>": ast.SetComp,
+    "<dictcomp>": ast.DictComp,
+}
+"""By the name of their code."""
+_ITERATORS: Mapping[Any, str] = {
+    list: "list_iterator",
+    tuple: "tuple_iterator",
+    dict: "dict_keyiterator",
+    set: "set_iterator",
+    range: "range_iterator",
+    str: "str_ascii_iterator",
+}
+_MAX_NUMBER = 10**15
+"""Nothing is counted with larger ones."""
 _MAX_LITERAL = 4000
 """A longer `repr` is not taken apart."""
 
@@ -27,6 +45,8 @@ class LineFacts:
     """For names that are given one expression: which."""
     calls: list[ast.Call] = field(default_factory=list[ast.Call])
     """In the order in which they are made."""
+    comprehensions: list[Comprehension] = field(default_factory=list[Comprehension])
+    """In the order in which they run; not those inside others."""
     loop: ast.For | None = None
     result: ast.expr | None = None
     """What a `return` or a `yield` hands out."""
@@ -59,10 +79,19 @@ def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
             yield child
 
 
+def _comprehensions(node: ast.AST) -> Iterator[Comprehension]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.ListComp, ast.SetComp, ast.DictComp)):
+            yield child
+        elif not isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case, ast.Lambda, ast.GeneratorExp)):
+            yield from _comprehensions(child)
+
+
 def _note(facts: LineFacts, statement: ast.stmt) -> None:
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         facts.binds.append(statement.name)
         return
+    facts.comprehensions += _comprehensions(statement)
     for node in _own_nodes(statement):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             facts.binds.append(node.id)
@@ -103,7 +132,7 @@ def _note_change(facts: LineFacts, node: ast.expr) -> None:
 
 
 def text_of(node: ast.expr | None, shown: Mapping[str, str]) -> str | None:
-    """The `repr` that an expression likely has: of a literal, a name, an element, or a number one step on.
+    """The `repr` that an expression likely has: of a literal, a name, an element, or what such are added up to.
 
     `shown` are the locals. None where that takes more than copying and counting.
     """
@@ -121,11 +150,8 @@ def text_of(node: ast.expr | None, shown: Mapping[str, str]) -> str | None:
             return str(len(found)) if _is(found, list, tuple, str, dict, set) else None
         case ast.Subscript(value=ast.Name(id=name), slice=index):
             return _element(literal(shown.get(name)), literal(text_of(index, shown)))
-        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as operator, right=ast.Constant(value=int(step))):
-            start = literal(text_of(left, shown))
-            if isinstance(start, int):
-                return str(start + step if isinstance(operator, ast.Add) else start - step)
-            return None
+        case ast.BinOp(left=left, op=kind, right=right):
+            return _operated(kind, literal(text_of(left, shown)), literal(text_of(right, shown)))
         case ast.List() | ast.Tuple() | ast.Dict() | ast.Set() | ast.UnaryOp():
             return _literal_text(node, shown)
         case _:
@@ -147,6 +173,25 @@ def _literal_text(node: ast.expr, shown: Mapping[str, str]) -> str | None:
     if isinstance(node, ast.List):
         return f"[{inside}]"
     return f"({inside},)" if len(texts) == 1 else f"({inside})"
+
+
+def _operated(kind: ast.operator, left: Any, right: Any) -> str | None:
+    """What an operator makes of two whole numbers that are not large, or of two texts or lists that are added."""
+    are_numbers = all(_is(each, int) and abs(each) <= _MAX_NUMBER for each in (left, right))
+    are_alike = type(left) is type(right) and _is(left, str, list, tuple)
+    match kind:
+        case ast.Add() if are_numbers or are_alike:
+            return repr(left + right)
+        case ast.Sub() if are_numbers:
+            return repr(left - right)
+        case ast.Mult() if are_numbers:
+            return repr(left * right)
+        case ast.FloorDiv() if are_numbers and right:
+            return repr(left // right)
+        case ast.Mod() if are_numbers and right:
+            return repr(left % right)
+        case _:
+            return None
 
 
 def _element(container: Any, index: Any) -> str | None:
@@ -171,7 +216,19 @@ def literal(text: str | None) -> Any:
         return None
 
 
-def items_of(loop: ast.For, shown: Mapping[str, str]) -> list[dict[str, str]] | range | None:
+def iterator_text(iterated: ast.expr, shown: Mapping[str, str]) -> str | None:
+    """The `repr` of the iterator that a comprehension is given, without its address."""
+    match iterated:
+        case ast.Call(func=ast.Name(id="range" | "enumerate" | "zip" as name)):
+            return "<range_iterator object>" if name == "range" else f"<{name} object>"
+        case ast.Call(func=ast.Attribute(attr="items"), args=[]):
+            return "<dict_itemiterator object>"
+        case _:
+            kind = _ITERATORS.get(type(literal(text_of(iterated, shown))))
+            return f"<{kind} object>" if kind else None
+
+
+def items_of(loop: ast.For | ast.comprehension, shown: Mapping[str, str]) -> list[dict[str, str]] | range | None:
     """What the loop's names hold in each round, where its text and the locals tell; a range stands for one integer."""
     match loop.iter:
         case ast.Call(func=ast.Name(id="range"), args=arguments, keywords=[]) if 0 < len(arguments) < 4:
