@@ -29,12 +29,13 @@ from bench.predict.edit import Edits, measure_edits
 from bench.predict.folder import FolderCost, measure_folder
 from bench.predict.peer import CONTEXT as PEER_CONTEXT
 from bench.predict.peer import Peer
-from bench.predict.replayed import long_ratio
+from bench.predict.replayed import calls_if_right, long_ratio
 from debugger.predicted.check import check
 from debugger.predicted.mode import CheckMode
 from debugger.target import Target
 from debugger.trace import Frame, Trace
 from foretrace.models import bundled_path
+from nano.evaluate import real_functions
 from quant.runtime import Runtime, common_prefix
 
 CONTEXT = 8192
@@ -173,6 +174,8 @@ def main() -> None:
         edits = measure_edits(runtime, folder)
         say("a call by its tokens")
         call_costs = CallCosts(runtime, measured.prompt)
+        say("a model that is right")
+        right = calls_if_right(runtime, real_functions("mbpp", 4 * functions, 2 * frames), folder)
         say("what a long run costs beside the model")
         ratio = long_ratio(runtime, folder)
     with tempfile.TemporaryDirectory() as name:
@@ -185,6 +188,8 @@ def main() -> None:
         "functions": functions,
         "long_runs": long_runs,
         **_numbers(measured.costs),
+        "right_tokens": right.tokens,
+        "right_tokens_per_call": round(right.tokens_per_call, 2),
         "edit_speedup_vs_cold": round(edits.speedup, 2),
         "edit_calls_vs_cold": round(edits.calls, 1),
         "edit_speedup_limit": round(edits.limit(call_costs), 2),

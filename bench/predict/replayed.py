@@ -5,16 +5,19 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.predict.cases import LOOPS
+from bench.predict.cost import Cost
 from debugger.actual.record import record_in_process
 from debugger.predicted.predict import Predictor, predict
+from debugger.predicted.prompt import ending_frames
 from debugger.target import find_targets
+from nano.evaluate import Case, target_of
 from quant.model import Part, Row, logit_rows
 from quant.runtime import Runtime
 
@@ -59,6 +62,25 @@ class Replayed:
         """Go back."""
         del self._held[length:]
         return len(self._held)
+
+
+def calls_if_right(runtime: Runtime, cases: Iterable[Case], folder: Path) -> Cost:
+    """What predictions take of a model that is right: real runs, replayed. It tells how good drafts are."""
+    cost = Cost()
+    for index, case in enumerate(cases):
+        (folder / f"right{index}").mkdir(parents=True)
+        target = target_of(case, folder / f"right{index}")
+        empty = Replayed((), (), runtime)
+        empty.context = 1 << 20
+        scout = Predictor(empty, target, case.call, drafting=False)
+        prompt = list(scout.writer.tokens)
+        frames = scout.encode_run([*case.actual.frames, *ending_frames(case.call, case.actual)])[len(scout.frames) :]
+        tokens = list(itertools.chain.from_iterable(map(scout.tokens_of, frames)))
+        replayed = Replayed(prompt, [*prompt, *tokens], runtime)
+        began = time.perf_counter()
+        predict(replayed, target, case.call)
+        cost.add(len(tokens), replayed.calls, time.perf_counter() - began)
+    return cost
 
 
 def long_ratio(runtime: Runtime, folder: Path) -> float:

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from debugger.predicted.codec import EVENT_OF_SPECIAL, SPECIAL_OF_EVENT, UNCHANGED, FormatError, parse_locals
 from debugger.predicted.expect import Expectation, Guess, Scene, Text, advance_by_guess
+from debugger.predicted.lines import elements
 from debugger.predicted.position import Step
 from debugger.predicted.writer import Draft
 from debugger.trace import Event
@@ -267,27 +268,38 @@ class FrameDrafter:
         self._plan.tokens.append(token)
         self._plan.kinds.append(kind)
 
-    def _add_all(self, tokens: Sequence[int], first: str, others: str = "text") -> None:
-        for index, token in enumerate(tokens):
-            self._add(token, others if index else first)
-
     def _frame(self, scene: Scene, steps: Sequence[Step]) -> Guess | None:
         """Plan a whole frame."""
         guess = self._expectation.guess(scene, steps)
         if guess is None:
             return None
-        self._add(self._specials[SPECIAL_OF_EVENT[guess.step.event]], guess.kind)
+        alike = [step for step in steps if step.event is guess.step.event]
+        special = self._specials[SPECIAL_OF_EVENT[guess.step.event]]
+        self._add(special, guess.kind if len(alike) < len(steps) else "text")
         if guess.value is None:
             self._add_locals(guess, "", ())
-            self._add_line(scene, guess.step, Special.FRAME)
+            self._add_line(scene, guess, alike, Special.FRAME)
         else:
-            self._add_line(scene, guess.step, Special.ARG)
+            self._add_line(scene, guess, alike, Special.ARG)
             self._add_value(guess.value, "", ())
         return guess
 
-    def _add_line(self, scene: Scene, step: Step, after: Special) -> None:
+    def _add_line(self, scene: Scene, guess: Guess, steps: Sequence[Step], after: Special) -> None:
+        """Plan a frame's line; that it is the guessed one counts where those of other steps part from it."""
         self._add(self._specials[Special.ACTION], "text")
-        self._add_all(self._line_tokens(self._text(scene, step), after), "text")
+        self._add_rest_of_line(scene, guess, steps, after, 0)
+
+    def _add_rest_of_line(
+        self, scene: Scene, guess: Guess, steps: Sequence[Step], after: Special, written: int
+    ) -> None:
+        """The same behind so many tokens."""
+        tokens = self._line_tokens(self._text(scene, guess.step), after)
+        others = [self._line_tokens(text, after) for text in {self._text(scene, step) for step in steps}]
+        for place, token in enumerate(tokens):
+            alike = [other for other in others if other[place] == token]
+            if place >= written:
+                self._add(token, "text" if len(alike) == len(others) else guess.kind)
+            others = alike
 
     def _text(self, scene: Scene, step: Step) -> str:
         return self._main_line if step.code is None else scene.position.text(step)
@@ -370,7 +382,7 @@ class FrameDrafter:
                 return None
             guess = self._complete(scene, guess, beginning)
             self._add_locals(guess, beginning, parts[0])
-            self._add_line(scene, guess.step, Special.FRAME)
+            self._add_line(scene, guess, fitting, Special.FRAME)
             return guess
         try:
             names = parse_locals(beginning)
@@ -406,8 +418,7 @@ class FrameDrafter:
         guess = self._expectation.guess(scene, fitting)
         if guess is None:
             return None
-        alone = len({tuple(lines[step]) for step in fitting}) == 1
-        self._add_all(lines[guess.step][len(part) :], "text" if alone else guess.kind)
+        self._add_rest_of_line(scene, guess, fitting, after, len(part))
         return guess
 
     def _spell(self, tokens: Sequence[int]) -> str:
@@ -445,6 +456,12 @@ class FrameDrafter:
             return proposed
         if _seems_whole(text):
             return Text(text, _ENDS)
+        if proposed.kind == "beginning" and proposed.text[:1] == text[:1] and text[0] in "[(":
+            parts, old = elements(text[1:]), elements(proposed.text[1:])
+            if len(parts) <= len(old):  # another element than the old value has there; the ones behind may be the old
+                behind = old[len(parts) :] if parts[-1] else old[len(parts) - 1 :]
+                rest = ", ".join(behind)
+                return Text(text + (", " if parts[-1] and behind else "") + rest, "beginning", whole=False)
         seen = self._expectation.whole_value(scene, text)
         if seen is not None:
             return Text(seen, "seen")

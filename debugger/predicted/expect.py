@@ -119,6 +119,8 @@ class Expectation:
         """For each function, line and name whether the model last wrote a value out for which `".."` could stand."""
         self._entered: dict[tuple[str, int], Mapping[str, str]] = {}
         """For each function and its line what it was called with last."""
+        self._last: dict[str, Mapping[str, str]] = {}
+        """For each function the locals that it showed last."""
 
     # What came.
 
@@ -159,6 +161,8 @@ class Expectation:
             self._next[key] = told
         if frame.event is Event.CALL:
             self._entered[frame.function, frame.line] = frame.locals
+        if frame.event in (Event.CALL, Event.LINE):
+            self._last[frame.function] = frame.locals
         if frame.value is not None:
             self._results.pop((frame.function, frame.line, frame.event), None)
             self._results[frame.function, frame.line, frame.event] = frame.value
@@ -460,7 +464,7 @@ class Expectation:
         shown = scene.locals_at.get(scene.position.depth, {})
         facts = self._at(scene.position.here[1])
         if step.resumes:
-            return {}
+            return self._resumed(code, step.line)
         if ".0" in code.variables:
             before = self._entered.get((code.name, code.first_line), {})
             kind = COMPREHENSIONS.get(code.name)
@@ -486,7 +490,20 @@ class Expectation:
                     text = given[variable]
                     found[variable] = Text(text, "argument") if text else _UNKNOWN
             return found
-        return {}
+        entered = self._entered.get((code.name, code.first_line), {})
+        names = [*entered] or [*(code.variables if code.name == "<lambda>" else ())]
+        return {names[0]: _UNKNOWN} if names else {}
+
+    def _resumed(self, code: CodeFlow, line: int) -> dict[str, Text]:
+        """What a generator shows when it goes on: what it showed last; an expression has its next item since."""
+        shown = {name: Text(text, "same, whole") for name, text in self._last.get(code.name, {}).items()}
+        if code.name == "<genexpr>":
+            given = self._entered.get((code.name, code.first_line), {})
+            handed = self._results.get((code.name, line, Event.RETURN))
+            target = next((name for name in code.variables if name not in given or name not in shown), "")
+            if target:
+                shown[target] = Text(handed, "handed out") if handed else _UNKNOWN
+        return {name: shown[name] for name in code.variables if name in shown}
 
     def _value(self, scene: Scene, step: Step, template: Frame | None) -> Text:
         """VALUE of a RETURN or EXCEPTION frame."""

@@ -201,6 +201,26 @@ def _element(container: Any, index: Any) -> str | None:
         return None
 
 
+def elements(text: str) -> list[str]:
+    """The elements in the inside of a list's or tuple's `repr`, the last one maybe only begun."""
+    found, depth, quote, start = [""], 0, "", 0
+    for position, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote and text[position - 1] != "\\" else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        elif character == "," and not depth:
+            found[-1] = text[start:position]
+            found.append("")
+            start = position + 2
+    found[-1] = text[start:]
+    return found
+
+
 @functools.lru_cache(maxsize=1024)
 def literal(text: str | None) -> Any:
     """The value whose `repr` is a literal; None for others."""
