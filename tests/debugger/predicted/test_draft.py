@@ -97,6 +97,21 @@ def test_a_model_that_is_right_is_asked_seldom():
     assert calls < plain / 8
 
 
+@pytest.mark.parametrize(
+    ("source", "call", "share"),
+    [
+        ("def f(xs):\n    ys = [x + 1 for x in xs]\n    return ys\n", "f([3, 1, 2, 5, 4, 6, 7])", 10),
+        ("def f(xs):\n    return sum(x for x in xs)\n", "f([3, 1, 2, 5, 4, 6, 7])", 9),
+        ("def f(n):\n    a = [0] * n\n    for i in range(n):\n        a[i] = i * i\n    return a\n", "f(9)", 16),
+        ("def f(a, b):\n    c = a + b\n    d = c * a - b\n    e = d // b + d % a\n    return e\n", "f(123, 456)", 30),
+    ],
+    ids=["list comprehension", "generator expression", "one element changed", "arithmetic"],
+)
+def test_what_can_be_told_from_the_program_is_drafted(source, call, share):
+    calls, plain = same(source, call, 0, True)
+    assert calls < plain / share
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_any_draft_gives_the_same_prediction(seed, monkeypatch):
     """Random tokens, none, too many, the truth with faults in it."""
