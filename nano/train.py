@@ -48,6 +48,8 @@ IGNORED = -100
 """The label of tokens without loss."""
 HELD_OUT_SEED = 1_000_000_000
 """Where the seeds of held-out programs start; training seeds start at --seed times `SEED_STRIDE`."""
+HELD_OUT_LONGEST = 2048
+"""Tokens of a held-out document: more than one to learn from has, so that forgetting long runs shows."""
 SEED_STRIDE = 20_000_000
 Result = TypeVar("Result")
 PADDING = 64
@@ -331,7 +333,8 @@ def main() -> None:
     team = Team(model, options.workers)
     optimizer = Optimizer(team.models, options.beta2)
     batch_tokens = options.batch or options.tokens
-    held_out = list(itertools.islice(documents(tokenizer, HELD_OUT_SEED, True, options.longest), options.held_out))
+    longest = max(options.longest, HELD_OUT_LONGEST)
+    held_out = list(itertools.islice(documents(tokenizer, HELD_OUT_SEED, True, longest), options.held_out))
 
     step = tokens_seen = resumed = 0
     before = 0.0
