@@ -198,6 +198,7 @@ def main() -> None:
         "folder_differing": folder_cost.differing,
         "long_cost_ratio": round(ratio, 2),
         "call_ms": call_costs.milliseconds,
+        "full_call_ms_behind": call_costs.behind,
         "seconds": round(time.perf_counter() - began),
         "machine": platform.machine(),
     }
@@ -210,6 +211,8 @@ def _limits(edits: Edits, folder: FolderCost, costs: CallCosts) -> Table:
     table.add_row("a folder, four sequences", f"{folder.speedup:.2f}", f"{folder.limit(costs):.2f}")
     for size, milliseconds in costs.milliseconds.items():
         table.add_row(f"a call of {size} tokens: ms, and ms a token", f"{milliseconds}", f"{milliseconds / size:.2f}")
+    for tokens, milliseconds in costs.behind.items():
+        table.add_row(f"a full call behind {tokens:,} tokens: ms", f"{milliseconds}", "")
     return table
 
 

@@ -125,18 +125,23 @@ class CallCosts:
     SIZES = (1, 2, 4, 8, 16, 32, 64, VERIFY_TOKENS)
 
     def __init__(self, runtime: Runtime, prompt: Sequence[int]) -> None:
-        """Measure behind half of a prompt; the least of three counts."""
-        self.milliseconds: dict[int, float] = {}
-        base = list(prompt[: len(prompt) // 2])
-        runtime.prefill(base)
-        for size in self.SIZES:
-            times: list[float] = []
-            for _ in range(3):
-                runtime.roll_back(len(base))
-                began = time.perf_counter()
-                runtime.verify([5] * size)
-                times.append(time.perf_counter() - began)
-            self.milliseconds[size] = round(min(times) * 1000, 1)
+        """Measure behind half of a prompt, and full calls behind more and less of it; the least of three counts."""
+        self._runtime = runtime
+        half = len(prompt) // 2
+        self.milliseconds = {size: self._measure(prompt[:half], size) for size in self.SIZES}
+        largest = self.SIZES[-1]
+        self.behind = {each: self._measure(prompt[:each], largest) for each in (half // 8, half, 2 * half)}
+        """Milliseconds of a full call by the tokens before it: what attention adds."""
+
+    def _measure(self, base: Sequence[int], size: int) -> float:
+        self._runtime.prefill(base)
+        times: list[float] = []
+        for _ in range(3):
+            self._runtime.roll_back(len(base))
+            began = time.perf_counter()
+            self._runtime.verify([5] * size)
+            times.append(time.perf_counter() - began)
+        return round(min(times) * 1000, 1)
 
     def seconds(self, size: int) -> float:
         """What a call of so many tokens takes, between the sizes measured and beyond the largest in proportion."""
