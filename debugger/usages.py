@@ -234,8 +234,10 @@ class Usages:
         assert value is not None
         for step in steps or ():
             value = _after(name, value, others.visit(copy.deepcopy(step)))
-        is_plain = steps is not None and len(_parts(value)) <= _MOST_STEPS + 2 and self.can_be_evaluated(value)
-        known[name] = value if is_plain else None
+        # The name is given to it in the module, where it must not hide what the program means by it.
+        is_free = name not in self.module_names and not hasattr(builtins, name)
+        is_short = steps is not None and len(_parts(value)) <= _MOST_STEPS + 2
+        known[name] = value if is_free and is_short and self.can_be_evaluated(value) else None
 
 
 def _steps(statement: ast.stmt, name: str) -> list[ast.expr] | None:

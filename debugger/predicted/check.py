@@ -160,7 +160,7 @@ class _Run:
                 text += piece
         return {
             name: [place for place, begins, ends in pieces if begins < end and ends > start]
-            for name, start, end in _value_spans(frame, text.decode("ascii"))
+            for name, start, end in _value_spans(frame, text.decode("latin-1"))
         }
 
     def free(self, max_frames: int, on_frame: Callable[[Frame], None]) -> Evaluation[Trace]:
@@ -277,12 +277,18 @@ def _same_words(left: Frame, right: Frame) -> bool:
 
 
 def _value_spans(frame: Frame, text: str) -> Iterator[tuple[str, int, int]]:
-    """Where each value of a frame stands in LOCALS, or in VALUE, its quotes included."""
+    """Where each value of a frame stands in LOCALS, or in VALUE, its quotes included.
+
+    Nowhere, if the text is not JSON as we write it: without limits a model may space or escape otherwise.
+    """
     if frame.value is not None:
         yield VALUE, 0, len(text)
         return
+    values = parse_locals(text)
+    if json.dumps(values) != text:
+        return
     position = 1
-    for name, value in parse_locals(text).items():
+    for name, value in values.items():
         start = position + len(json.dumps(name)) + 2
         end = start + len(json.dumps(value))
         yield name, start, end

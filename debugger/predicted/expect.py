@@ -29,6 +29,7 @@ from debugger.trace import Event, Frame
 _LOOK_AHEAD = 64
 """Frames of the expected run among which the prediction may find its way back to it."""
 _MOST_ROUNDS = 1000
+"""Of a range in a comprehension; more are not looked at."""
 _NO_FACTS = LineFacts()
 _UNWINDING = "None"
 

@@ -303,6 +303,14 @@ class TestThem:
     assert calls(tmp_path, source, "total", *kinds, test_mod=test) == ["total(((xs := [1]), xs.append(2), xs)[-1])"]
 
 
+def test_what_was_done_under_a_name_of_the_module_is_left_out(tmp_path: Path) -> None:
+    """The call gives the name a value in the module, where the program means another by it."""
+    source = "class C:\n    def put(self): pass\n    def take(self): return c\n\n\nc = 7\n"
+    test = "from mod import C\ndef test_it():\n    c = C()\n    c.put()\n    assert c.take() == 7\n"
+    assert calls(tmp_path, source, "C.take", Origin.TEST, test_mod=test) == []
+    assert calls(tmp_path, source, "C.put", Origin.TEST, test_mod=test) == ["C().put()"]
+
+
 def test_a_call_that_only_makes_an_object_is_made_to_run(tmp_path: Path) -> None:
     source = "import asyncio\n\n# foretrace: f(2)\nasync def f(n):\n    return n\n\n\ndef g(n):\n    yield n\n"
     assert calls(tmp_path, source, "f", Origin.COMMENT) == ["asyncio.run(f(2))"]

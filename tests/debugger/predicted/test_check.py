@@ -109,6 +109,15 @@ def test_a_model_that_writes_unchanged_values_out_is_right_and_asked_seldom(monk
     assert max(read) < 0.01  # two digits and their quotes, and not two dots
 
 
+def test_a_model_without_limits_may_write_json_in_its_own_way():
+    source = "def f(s):\n    t = s\n    return t\n"
+    actual = record_in_process(source, "f('é')")
+    own = [part.replace("\\u00e9", "é") if '"t"' in part else part for part in script("f('é')", actual)]
+    checked = check(MoodyRuntime(own, moods=0), target_of(source, "f('é')"), "f('é')", actual, constrained=False)
+    assert checked.predicted.frames[-1].value == "'é'"
+    assert "t" not in checked.actual.frames[2].surprise
+
+
 def test_surprise_is_what_the_model_gave_the_real_value_and_no_more_calls():
     actual = record_in_process(LOOP, "f(3)")
     wrong = [
