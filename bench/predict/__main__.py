@@ -79,8 +79,8 @@ class Costs:
 class Measurement:
     """Our way and the others', one case after the other."""
 
-    def __init__(self, runtime: Runtime, greedy: Peer, lookup: Peer, most: int) -> None:
-        """The others write `most` tokens of a case at most."""
+    def __init__(self, runtime: Runtime, greedy: Peer, lookup: Peer, most: int | None) -> None:
+        """The others write as many tokens of a case as we do, `most` of them where it is given."""
         self.costs = Costs()
         self.prompt: list[int] = []
         """A prompt with what was written behind it."""
@@ -127,7 +127,8 @@ class Measurement:
             costs.confirmed.add(written, runtime.calls - calls, seconds)
         else:  # beyond the window, a close call may come out otherwise: cells lie elsewhere and are added up so
             costs.differing_checks += 1
-        room = min(self._most, PEER_CONTEXT - len(run.prompt) - 16, written)
+        # As many as ours: later tokens cost more attention, and fewer would be cheaper on average.
+        room = min(self._most or written, PEER_CONTEXT - len(run.prompt) - 16, written)
         self._greedy.write(run.prompt, room, costs.greedy)
         self._lookup.write(run.prompt, room, costs.lookup)
         return run
@@ -152,7 +153,7 @@ def main() -> None:
     parser.add_argument("--long", type=int, help="long runs (default 10, quick 0)")
     parser.add_argument("--frames", type=int, help="steps of an MBPP call at most (default 40, quick 12)")
     parser.add_argument("--folder", type=int, help="functions for the throughput of a folder (default 50, quick 4)")
-    parser.add_argument("--most", type=int, default=1000, help="tokens that the others write of each case at most")
+    parser.add_argument("--most", type=int, help="tokens that the others write of a case at most (default: as many as we)")
     options = parser.parse_args()
     quick: bool = options.quick
     model: Path = options.model

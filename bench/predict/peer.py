@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.predict.cost import Cost
 
-CONTEXT = 4096
+CONTEXT = 8192
 """Tokens of its context: each of them has a row of logits there."""
 
 
