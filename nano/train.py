@@ -37,7 +37,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from tokenizers import Tokenizer
 from transformers import CwmForCausalLM
 
-from nano import corpus
+from nano import attention, corpus
 from nano.base import WORK
 from nano.int8 import multiply_in_int8, prepare_thread
 from nano.programs import programs, training_segments
@@ -55,8 +55,6 @@ Result = TypeVar("Result")
 PADDING = 64
 """Lengths are padded to a multiple. On CPUs each shape of a matrix has its own prepared kernels, which stay in memory
 (10 MB for each new length, measured: 15 GB after an hour), and leaves its own holes there."""
-LONG_ROW = 512
-"""From this length on attention on CPUs goes the way that keeps no [length, length] matrices: as fast, and small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +134,6 @@ def tensors(batch: list[Document], device: str) -> tuple[torch.Tensor, torch.Ten
 def logits_and_labels(model: Any, batch: list[Document], device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits, float32 [tokens, vocabulary], and labels, [tokens], where there is a loss; rows one after the other."""
     ids, labels = tensors(batch, device)
-    if device == "cpu":  # in bfloat16 eager attention is a third faster on short rows, measured
-        eager = model.dtype is torch.bfloat16 and ids.shape[1] < LONG_ROW
-        model.config._attn_implementation = "eager" if eager else "sdpa"
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
     learned = labels != IGNORED
     picked = hidden[learned]
@@ -325,7 +320,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
 
-    model: Any = CwmForCausalLM.from_pretrained(options.base, dtype=options.dtype, attn_implementation="sdpa")
+    attention.register()
+    attend = attention.NAME if options.device == "cpu" else "sdpa"
+    model: Any = CwmForCausalLM.from_pretrained(options.base, dtype=options.dtype, attn_implementation=attend)
     model.to(options.device).train()
     tokenizer = SegmentTokenizer(Tokenizer.from_file(str(options.base / "tokenizer.json")))
     if options.int8:

@@ -82,8 +82,8 @@ class Measurement:
     def __init__(self, runtime: Runtime, greedy: Peer, lookup: Peer, most: int | None) -> None:
         """The others write as many tokens of a case as we do, `most` of them where it is given."""
         self.costs = Costs()
-        self.prompt: list[int] = []
-        """A prompt with what was written behind it."""
+        self.longest: list[int] = []
+        """The longest prompt with what was written behind it."""
         self._runtime = runtime
         self._greedy, self._lookup = greedy, lookup
         self._most = most
@@ -116,7 +116,7 @@ class Measurement:
         if run.is_endless:
             costs.endless += 1
             return None
-        self.prompt = list(run.tokens)
+        self.longest = max(self.longest, list(run.tokens), key=len)
         written = len(run.tokens) - len(run.prompt)
         costs.ours.add(cost.tokens, cost.calls, cost.seconds)
         runtime.forget(0)
@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--long", type=int, help="long runs (default 10, quick 0)")
     parser.add_argument("--frames", type=int, help="steps of an MBPP call at most (default 40, quick 12)")
     parser.add_argument("--folder", type=int, help="functions for the throughput of a folder (default 50, quick 4)")
-    parser.add_argument("--most", type=int, help="tokens that the others write of a case at most (default: as many as we)")
+    parser.add_argument("--most", type=int, help="tokens the others write of a case at most (default as many as we)")
     options = parser.parse_args()
     quick: bool = options.quick
     model: Path = options.model
@@ -174,7 +174,7 @@ def main() -> None:
         say("edited functions")
         edits = measure_edits(runtime, folder)
         say("a call by its tokens")
-        call_costs = CallCosts(runtime, measured.prompt)
+        call_costs = CallCosts(runtime, measured.longest)
         say("a model that is right")
         right = calls_if_right(runtime, real_functions("mbpp", 4 * functions, 2 * frames), folder)
         say("what a long run costs beside the model")
@@ -199,6 +199,7 @@ def main() -> None:
         "folder_differing": folder_cost.differing,
         "long_cost_ratio": round(ratio, 2),
         "call_ms": call_costs.milliseconds,
+        "single_call_ms_behind": call_costs.single_behind,
         "full_call_ms_behind": call_costs.behind,
         "seconds": round(time.perf_counter() - began),
         "machine": platform.machine(),
@@ -212,8 +213,9 @@ def _limits(edits: Edits, folder: FolderCost, costs: CallCosts) -> Table:
     table.add_row("a folder, four sequences", f"{folder.speedup:.2f}", f"{folder.limit(costs):.2f}")
     for size, milliseconds in costs.milliseconds.items():
         table.add_row(f"a call of {size} tokens: ms, and ms a token", f"{milliseconds}", f"{milliseconds / size:.2f}")
-    for tokens, milliseconds in costs.behind.items():
-        table.add_row(f"a full call behind {tokens:,} tokens: ms", f"{milliseconds}", "")
+    for tokens, full in costs.behind.items():
+        single = costs.single_behind[tokens]
+        table.add_row(f"a call of one token, and a full one, behind {tokens:,}: ms", f"{single}", f"{full}")
     return table
 
 

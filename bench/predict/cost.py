@@ -124,14 +124,19 @@ class CallCosts:
 
     SIZES = (1, 2, 4, 8, 16, 32, 64, VERIFY_TOKENS)
 
-    def __init__(self, runtime: Runtime, prompt: Sequence[int]) -> None:
-        """Measure behind half of a prompt, and full calls behind more and less of it; the least of three counts."""
+    BEHIND = (128, 512, 2048, 4096)
+
+    def __init__(self, runtime: Runtime, text: Sequence[int]) -> None:
+        """Measure behind the first tokens of a text; the least of three counts."""
         self._runtime = runtime
-        half = len(prompt) // 2
-        self.milliseconds = {size: self._measure(prompt[:half], size) for size in self.SIZES}
-        largest = self.SIZES[-1]
-        self.behind = {each: self._measure(prompt[:each], largest) for each in (half // 8, half, 2 * half)}
-        """Milliseconds of a full call by the tokens before it: what attention adds."""
+        first, largest = self.BEHIND[0], self.SIZES[-1]
+        self.milliseconds = {size: self._measure(text[:first], size) for size in self.SIZES}
+        """Milliseconds of a call behind BEHIND[0] tokens."""
+        behind = [each for each in self.BEHIND if each <= len(text)]
+        self.behind = {each: self._measure(text[:each], largest) for each in behind}
+        """Milliseconds of a full call by the tokens before it, as far as the text goes: what attention adds."""
+        self.single_behind = {each: self._measure(text[:each], 1) for each in behind}
+        """The same of a call of one token."""
 
     def _measure(self, base: Sequence[int], size: int) -> float:
         self._runtime.prefill(base)

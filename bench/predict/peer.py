@@ -26,6 +26,7 @@ class Peer:
         draft = LlamaPromptLookupDecoding(num_pred_tokens=10) if lookup else None
         # With drafts it keeps a row of logits for each token, but has room for those of one batch unless it is told to.
         self._llama: Any = Llama(str(model), n_ctx=CONTEXT, draft_model=draft, logits_all=lookup, verbose=True)
+        self._stops = lookup
         self.calls = 0
         decode = self._llama._ctx.decode
 
@@ -36,11 +37,15 @@ class Peer:
         self._llama._ctx.decode = counted
 
     def write(self, prompt: Sequence[int], count: int, cost: Cost) -> None:
-        """Decode so many tokens behind the prompt, from nothing."""
+        """Decode so many tokens behind the prompt, from nothing.
+
+        Prompt lookup stops where the model ends its text. Plain decoding goes on: there a token costs what its position
+        makes it cost, whatever it is, and stopping early would compare it where attention is cheap.
+        """
         self._llama.reset()
         calls, began = self.calls, time.perf_counter()
         written = 0
-        end = self._llama.token_eos()
+        end = self._llama.token_eos() if self._stops else None
         for token in self._llama.generate(list(prompt), top_k=1, temp=0.0, repeat_penalty=1.0):
             written += 1
             if written >= count or token == end:
