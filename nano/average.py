@@ -39,7 +39,8 @@ def main() -> None:
     except (ValueError, OSError) as error:
         parser.error(str(error))
     for name in ("tokenizer.json", "tokenizer_config.json", "README.md"):
-        shutil.copy(options.folders[0] / name, options.out / name)
+        if (options.folders[0] / name).exists():
+            shutil.copy(options.folders[0] / name, options.out / name)
 
 
 if __name__ == "__main__":
