@@ -10,12 +10,12 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import CodeType
 
 from debugger.bytecode import Graph, Instruction, Reports, Step
-from debugger.callers import calling_lines, words
+from debugger.callers import calling_lines, lines_that_call, words
 
 _QUIET = words(
     """
@@ -81,6 +81,12 @@ class CodeFlow:
     last_line: int
     variables: tuple[str, ...]
     """All names that can be in its locals, in the order in which `f_locals` lists them at first."""
+    entering: tuple[str, ...] | None
+    """The names that can be in its locals when it is entered afresh, in their order; None where that is a namespace."""
+    captured: frozenset[str]
+    """Those of them that surround it: they are there if they had a value."""
+    called_from: frozenset[int] | None
+    """The only lines of the file that can call it; None: any."""
     is_generator: bool
     """Generators, coroutines and asynchronous generators."""
     parent: CodeFlow | None = field(repr=False)
@@ -101,6 +107,12 @@ class CodeFlow:
     def line_numbers(self) -> frozenset[int]:
         """All lines that a `line` event of this code can carry."""
         return frozenset(self.after_lines)
+
+    def enters_with(self, names: Collection[str]) -> bool:
+        """Whether these can be the names of its locals when it is entered afresh."""
+        if self.entering is None:
+            return set(names) <= set(self.variables)
+        return set(self.entering) - self.captured <= set(names) <= set(self.entering)
 
     def next(self, line: int) -> Next:
         """What can follow a `line` event at `line`, a callee's return to it, or a generator's resumption there."""
@@ -178,6 +190,8 @@ class _Effects:
     """Releasing a value can run code of this file: a generator is closed, or there is a `__del__`."""
     calling_lines: frozenset[int] | None
     """The only lines from which calls can reach functions of this file; None: any."""
+    called_from: Mapping[str, frozenset[int]]
+    """The only lines from which a function of the module can be called, for those of which that is known."""
 
     @classmethod
     def of(cls, tree: ast.Module, calls: Iterable[str]) -> _Effects:
@@ -190,12 +204,14 @@ class _Effects:
             or (isinstance(node, ast.Name) and node.id in _REFLECTION)
             for node in nodes
         )
-        trees = [tree, *(ast.parse(call, mode="eval") for call in calls)]
-        escapes = any(isinstance(n, ast.Lambda) for other in trees[1:] for n in ast.walk(other))
-        escapes = escapes or any(name in functions for other in trees for name in _names_used_as_values(other))
+        entering = [ast.parse(call, mode="eval") for call in calls]
+        escapes = any(isinstance(n, ast.Lambda) for other in entering for n in ast.walk(other))
+        escapes = escapes or any(
+            name in functions for other in (tree, *entering) for name in _names_used_as_values(other)
+        )
         operators_call = suspends or hides or escapes
         lines = None if operators_call else calling_lines(tree)
-        return cls(operators_call, suspends or "__del__" in functions, lines)
+        return cls(operators_call, suspends or "__del__" in functions, lines, lines_that_call(tree, entering))
 
     def of_instruction(self, instruction: Instruction, *, in_class_body: bool) -> tuple[bool, bool]:
         """Whether it can call user code, and whether it can raise."""
@@ -230,6 +246,15 @@ def _names_used_as_values(tree: ast.AST) -> Iterator[str]:
             yield node.id
         elif isinstance(node, ast.Attribute):
             yield node.attr
+
+
+def _entering(code: CodeType, variables: tuple[str, ...]) -> tuple[str, ...] | None:
+    if not code.co_flags & inspect.CO_OPTIMIZED:
+        return None
+    count = code.co_argcount + code.co_kwonlyargcount
+    count += bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
+    names = {*code.co_varnames[:count], *code.co_freevars}
+    return tuple(name for name in variables if name in names)
 
 
 def _flows(code: CodeType, parent: CodeFlow | None, prefix: str, effects: _Effects) -> Iterator[CodeFlow]:
@@ -291,6 +316,7 @@ class _Analysis:
         self._calls = [calls for calls, _ in effect]
         self._raises = [calls or raises for calls, raises in effect]
         self._unwinding_calls = effects.releases_call
+        self._called_from = effects.called_from
         self._reached = self._reach()
         self._handled = self._lines_by_handler()
 
@@ -306,7 +332,10 @@ class _Analysis:
             qualname=qualname,
             first_line=graph.call_line,
             last_line=max([graph.call_line, *after_lines]),
-            variables=_variables(code, graph),
+            variables=(variables := _variables(code, graph)),
+            entering=_entering(code, variables),
+            captured=frozenset(code.co_freevars),
+            called_from=None if parent or self._is_generator else self._called_from.get(code.co_name),
             is_generator=self._is_generator,
             parent=parent,
             entry=self._entry(),

@@ -16,7 +16,7 @@ from typing import Any, cast
 from debugger.predicted.codec import EVENT_OF_SPECIAL, SPECIAL_OF_EVENT, UNCHANGED, FormatError, parse_locals
 from debugger.predicted.expect import Expectation, Guess, Scene, Text, advance_by_guess
 from debugger.predicted.lines import elements
-from debugger.predicted.position import Step
+from debugger.predicted.position import Step, with_names
 from debugger.predicted.writer import Draft
 from debugger.trace import Event
 from quant.model import Vocabulary
@@ -388,7 +388,7 @@ class FrameDrafter:
             names = parse_locals(beginning)
         except FormatError:
             raise _Enough from None
-        fitting = [step for step in steps if step.code and names.keys() <= set(step.code.variables)] or steps
+        fitting = with_names(steps, names.keys())
         guess = self._line_written(scene, fitting, parts[1], Special.FRAME)
         written = {name: Text(text, "written") for name, text in names.items()}
         return guess and Guess(guess.step, guess.kind, written)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -154,6 +154,43 @@ class LocalsGrammar:
                 return []
             position = self._required.index(name) + 1
         return self._required[position:]
+
+
+class EntryGrammar(LocalsGrammar):
+    """The LOCALS of a function that is entered afresh: its parameters, and what it has captured."""
+
+    def __init__(self, entries: Collection[tuple[Sequence[str], Collection[str]]]) -> None:
+        """One of `entries`: names in their order, and those of them that may be left out."""
+        super().__init__(())
+        self._entries = [
+            ([_escaped(name) for name in names], {_escaped(name) for name in captured}) for names, captured in entries
+        ]
+
+    def _next_names(self, names: tuple[str, ...]) -> list[str]:
+        possible: dict[str, None] = {}
+        for rest, captured in self._rests(names):
+            for name in rest:
+                possible[name] = None
+                if name not in captured:
+                    break
+        return list(possible)
+
+    def _complete(self, names: tuple[str, ...]) -> bool:
+        return any(captured.issuperset(rest) for rest, captured in self._rests(names))
+
+    def _rests(self, names: tuple[str, ...]) -> Iterator[tuple[list[str], set[str]]]:
+        """What the entries that begin with `names` have left."""
+        for whole, captured in self._entries:
+            rest = whole
+            for name in names:
+                if name not in rest:
+                    break
+                position = rest.index(name)
+                if not captured.issuperset(rest[:position]):
+                    break
+                rest = rest[position + 1 :]
+            else:
+                yield rest, captured
 
 
 class ValueGrammar:

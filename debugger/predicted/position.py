@@ -6,7 +6,7 @@ two equal lines can both follow, all explanations are kept until a later frame r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 
@@ -32,6 +32,17 @@ class Step:
     """A RETURN that is a yield: the generator can be resumed."""
     resumes: bool = False
     """A CALL that resumes a generator."""
+
+
+def with_names(steps: Sequence[Step], names: Collection[str]) -> list[Step]:
+    """Those of `steps` whose locals can have these names, or all of them where none can."""
+    return [step for step in steps if step.code and _can_have(step, step.code, names)] or [*steps]
+
+
+def _can_have(step: Step, code: CodeFlow, names: Collection[str]) -> bool:
+    if step.event is Event.CALL and not step.resumes:
+        return code.enters_with(names)
+    return set(names) <= set(code.variables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +219,12 @@ class Position:
             if top.code is None and self._first is not None:
                 return  # back in `main`, nothing is called anew: generators left open are closed
             for code in self._callable:
-                if self._can_be_called(code, top.code):
+                if self._can_be_called(code, top):
                     yield Step(Event.CALL, code.first_line, code)
 
     @staticmethod
-    def _can_be_called(code: CodeFlow, caller: CodeFlow | None) -> bool:
-        """Comprehensions run where they are written; anything else may have been passed around."""
-        return code.parent is caller if code.name in _COMPREHENSIONS else True
+    def _can_be_called(code: CodeFlow, caller: _Activation) -> bool:
+        """Comprehensions and class bodies run where they are written; else a function may have been passed around."""
+        if code.name in _COMPREHENSIONS or code.entering is None:
+            return code.parent is caller.code
+        return code.called_from is None or caller.code is None or caller.line in code.called_from

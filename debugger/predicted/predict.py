@@ -35,8 +35,8 @@ from debugger.predicted.draft import FrameDrafter, Odds
 from debugger.predicted.entry import certain_entry
 from debugger.predicted.evaluation import Evaluation, drive, drive_many
 from debugger.predicted.expect import Expectation, Scene
-from debugger.predicted.grammar import LocalsGrammar, ValueGrammar
-from debugger.predicted.position import Position, Step
+from debugger.predicted.grammar import EntryGrammar, LocalsGrammar, ValueGrammar
+from debugger.predicted.position import Position, Step, with_names
 from debugger.predicted.prompt import MAIN_DEPTH, main_frames, main_line, prompt_segments
 from debugger.predicted.repetition import RepetitionLimit
 from debugger.predicted.writer import EndlessFrameError, Writer
@@ -309,7 +309,7 @@ class Predictor:
             known = self._known_locals(event)
             written = parse_locals((yield from self._write(self._locals_grammar(event, steps, known), confidence)))
             # Names tell apart what shares a line, such as a lambda and the generator expression in it.
-            steps = [step for step in steps if step.code and written.keys() <= set(step.code.variables)] or steps
+            steps = with_names(steps, written.keys())
             source, steps = yield from self._choose_line(steps, Special.ACTION, Special.FRAME)
             frame = Frame(event, steps[0].line, source, expand_locals(written, known), confidence=confidence)
         else:
@@ -335,6 +335,11 @@ class Predictor:
         )
 
     def _locals_grammar(self, event: Event, steps: Sequence[Step], known: Mapping[str, str]) -> LocalsGrammar:
+        if event is Event.CALL:
+            fresh = [step.code for step in steps if step.code and not step.resumes]
+            entries = [(code.entering, code.captured) for code in fresh if code.entering is not None]
+            if len(entries) == len(steps):
+                return EntryGrammar(list(dict.fromkeys(entries)))
         variables = dict.fromkeys(name for step in steps if step.code for name in step.code.variables)
         if event is Event.CALL:
             return LocalsGrammar(variables)

@@ -206,6 +206,75 @@ def test_what_can_find_a_function_otherwise_lets_every_call_reach_it(more: str) 
     assert flow_of(CALLER + more, "f").may_call(9)
 
 
+CLASSES = """\
+import os
+class Stack:
+    def push(self, x):
+        print(helper(x))
+    def helped(self, x): return [
+        helper(
+            x)]
+def helper(x):
+    return x if x else alone()
+def alone(): return os.getcwd()
+def passed(x): return x
+def never(x): return x
+key = passed
+"""
+
+
+def test_what_is_only_called_by_its_name_is_called_from_there_alone() -> None:
+    module = ModuleFlow.from_source(CLASSES, "program.py", ["never(3)"])
+    found = {code.name: code.called_from for code in module.codes}
+    assert found["helper"] == {4, 6, 7}
+    assert found["alone"] == {9}
+    assert found["never"] == frozenset()
+    for name in ("passed", "push", "helped", "Stack"):
+        assert found[name] is None
+
+
+@pytest.mark.parametrize(
+    ("more", "call"),
+    [
+        ("import unheard_of\n", "never(3)"),
+        ("globals()\n", "never(3)"),
+        ("name = 'never'\n", "never(3)"),
+        ("from functools import never\n", "never(3)"),
+        ("never = print\n", "never(3)"),
+        ("def never(x): yield x\n", "never(3)"),
+        ("", "passed(never)"),
+        ("", "passed(lambda: never(3))"),
+        ("", "passed(never(x) for x in 'abc')"),
+    ],
+)
+def test_what_may_be_called_otherwise_is_called_from_anywhere(more: str, call: str) -> None:
+    module = ModuleFlow.from_source(CLASSES + more, "program.py", [call])
+    assert all(code.called_from is None for code in module.codes if code.name == "never")
+
+
+def test_a_generator_is_entered_where_it_is_first_asked() -> None:
+    module = ModuleFlow.from_source("def f():\n    yield 1\ndef g():\n    return sum(f())\n", "program.py")
+    assert module.codes[0].called_from is None
+
+
+@pytest.mark.parametrize(
+    ("names", "can"),
+    [("a b args k more", True), ("a b args k more free", True), ("a b k more", False), ("a b args k more x", False)],
+)
+def test_a_function_is_entered_with_its_parameters_and_what_it_captured(names: str, can: bool) -> None:
+    source = "def f(free):\n    def g(a, /, b, *args, k, **more):\n        x = free\n    return g\n"
+    code = ModuleFlow.from_source(source, "program.py").code_at(2, "g")
+    assert code is not None
+    assert code.entering == ("a", "b", "k", "args", "more", "free")
+    assert code.enters_with(names.split()) is can
+
+
+def test_the_locals_of_a_class_body_are_a_namespace() -> None:
+    (code,) = ModuleFlow.from_source("class C:\n    n = 1\n", "program.py").codes
+    assert code.entering is None
+    assert code.enters_with([]) and code.enters_with(["n"]) and not code.enters_with(["m"])
+
+
 def test_generators_yield_and_go_on() -> None:
     g = flow_of("def g():\n    for i in range(3):\n        yield i\n", "g")
     assert g.is_generator

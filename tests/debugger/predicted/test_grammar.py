@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from debugger.predicted.grammar import LocalsGrammar, ValueGrammar
+from debugger.predicted.grammar import EntryGrammar, LocalsGrammar, ValueGrammar
 
 
 def accepts(grammar, text):
@@ -71,6 +71,21 @@ def test_removable_names_may_be_gone():
     assert accepts(grammar, '{"a": ".."}')
     assert accepts(grammar, '{"a": "..", "e": ".."}')
     assert accepts(grammar, '{"a": "..", "z": "1"}')
+
+
+def test_who_is_called_has_its_parameters_and_maybe_what_it_captured():
+    grammar = EntryGrammar([(("a", "b"), ()), (("a", "c", "d"), {"c", "d"}), (("é",), ())])
+    for text in ('{"a": "1", "b": "2"}', '{"a": "1"}', '{"a": "1", "d": "2"}', '{"a": "1", "c": "2", "d": "3"}'):
+        assert accepts(grammar, text)
+    assert accepts(grammar, '{"\\u00e9": "1"}')
+    for text in ("{}", '{"b": "1"', '{"a": "1", "b": "2", "c', '{"a": "1", "d": "2", "c', '{"a": ".'):
+        assert not accepts(grammar, text)
+
+
+def test_who_has_no_parameters_is_called_with_nothing():
+    grammar = EntryGrammar([((), ())])
+    assert accepts(grammar, "{}")
+    assert grammar.advance(grammar.start, '{"') is None
 
 
 def test_unchanged_is_two_dots_and_nothing_else():

@@ -14,6 +14,7 @@ from debugger.actual.record import record_in_process
 from debugger.flow import ModuleFlow
 from debugger.predicted.codec import Segment, encode_frames
 from debugger.predicted.entry import certain_entry
+from debugger.predicted.position import Position
 from debugger.predicted.predict import Predictor, Proposal, predict, raised_value
 from debugger.predicted.prompt import main_frames, main_return
 from debugger.target import Target, find_targets
@@ -289,6 +290,32 @@ def test_impossible_lines_are_only_written_without_limits(tmp_path):
     assert free.frames == tuple(wrong)
     held = predict(ScriptedRuntime(segments), target_of(LOOP, "f(3)"), "f(3)", max_frames=2)
     assert held.frames[1].line == 2
+
+
+SPLITTING = """\
+class Word:
+    pass
+
+def helper(word, sep):
+    return word.split(sep)
+
+def split(text):
+    return helper(text, " ")
+"""
+
+
+def test_a_function_is_called_only_from_lines_that_name_it():
+    flow = ModuleFlow.from_source(SPLITTING, "program.py", ["split('a b')"])
+    position = Position(flow, SPLITTING.splitlines(keepends=True), range(1, 9), flow.code_at(7, "split"))
+    for event, source, called in (
+        (Event.CALL, "def split(text):\n", set()),
+        (Event.LINE, '    return helper(text, " ")\n', {"helper"}),
+        (Event.CALL, "def helper(word, sep):\n", set()),
+        (Event.LINE, "    return word.split(sep)\n", set()),
+        (Event.RETURN, "    return word.split(sep)\n", {"helper"}),
+    ):
+        position.take(position.find(event, source))
+        assert {step.code.name for step in position.steps() if step.code and step.event is Event.CALL} == called
 
 
 def test_a_real_frame_can_replace_a_wrong_one(tmp_path):
