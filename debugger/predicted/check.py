@@ -15,11 +15,13 @@ from debugger.predicted.codec import parse_locals
 from debugger.predicted.draft import RunDrafter
 from debugger.predicted.evaluation import Evaluation, drive
 from debugger.predicted.mode import CheckMode
-from debugger.predicted.predict import CONTEXT_FULL, DEFAULT_MAX_FRAMES, Predictor
+from debugger.predicted.predict import CONTEXT_FULL, DEFAULT_MAX_FRAMES, Predictor, raised_value
 from debugger.predicted.prompt import ending_frames
 from debugger.target import Target
 from debugger.trace import VALUE, Ending, Event, Frame, Outcome, Trace
 from quant.model import Model
+
+_GOES_ON = "The model predicted that the run goes on where the real one ended."
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,7 @@ class _Run:
     ) -> Evaluation[tuple[Trace, tuple[Frame | None, ...]]]:
         predictor, writer = self._predictor, self._predictor.writer
         frames: list[Frame] = list(self._actual.frames[: self._given])
-        proposals: list[Frame | None] = list(frames)
+        said: list[Frame | Outcome] = [*frames]
         for frame in frames:
             on_frame(frame)
         for index in range(self._given, min(len(self._actual.frames), max_frames)):
@@ -213,35 +215,48 @@ class _Run:
             proposal = yield from predictor.proposing()
             if isinstance(proposal, Outcome):
                 if proposal.ending is Ending.CANCELLED or proposal == CONTEXT_FULL:
-                    return Trace(tuple(frames), proposal), tuple(proposals)
-                proposals.append(None)
+                    return Trace(tuple(frames), proposal), _frames_only(said)
+                said.append(proposal)
             else:
-                proposals.append(predictor.as_shown(proposal))
+                said.append(predictor.as_shown(proposal))
                 frames.append(predictor.as_shown(proposal, self._actual.frames[index]))
                 on_frame(frames[-1])
             self._begins.append(writer.begin)
             predictor.force(self._actual.frames[index])
             self._drafted[index] = self._tokens[index]
             self._score(index, self._tokens[index], writer.begin)
-        outcome = yield from self._outcome(proposals[-1] if proposals else None)
+        outcome = yield from self._outcome(said)
         yield from writer.score_rest()
-        return Trace(tuple(frames), outcome), tuple(proposals)
+        return Trace(tuple(frames), outcome), _frames_only(said)
 
-    def _outcome(self, said: Frame | None) -> Evaluation[Outcome]:
-        """How the model says that the real run ends: behind the last real frame, or as it `said` in its place."""
-        predictor = self._predictor
+    def _outcome(self, said: Sequence[Frame | Outcome]) -> Evaluation[Outcome]:
+        """How the model has the run end, by what it `said` in the place of each real frame and then behind the last.
+
+        What it has been shown is no word of its own: where it left the run at its end, that end is not the real one.
+        """
+        predictor, actual = self._predictor, self._actual
         read = len(predictor.frames)
-        if read < len(self._actual.frames) or self._actual.outcome.ending not in (Ending.RETURNED, Ending.RAISED):
+        if read < len(actual.frames) or actual.outcome.ending not in (Ending.RETURNED, Ending.RAISED):
             return Outcome(Ending.OUT_OF_FRAMES, detail=f"The real run was read up to its step {read}.")
         known = predictor.outcome()
+        raised = known is not None and known.ending is Ending.RAISED
+        for index in range(max(read - 1 - raised, self._given), read):
+            here, real = said[index], actual.frames[index]
+            if isinstance(here, Outcome):
+                return here
+            if here.event is real.event and (known is not None or here.value == real.value):
+                continue
+            if known is not None and here.event is Event.RETURN and here.depth == 0:
+                return Outcome(Ending.RETURNED, here.value)
+            return Outcome(Ending.OUT_OF_FRAMES, detail=_GOES_ON)
         if known is None:
             self._drafter.frame = read
             proposal = yield from predictor.proposing()
             predictor.writer.back_to_mark()
-            known = proposal if isinstance(proposal, Outcome) else None
-        elif known.ending is Ending.RETURNED and said is not None and said.event is Event.RETURN:
-            known = replace(known, value=said.value)
-        return known or Outcome(Ending.MALFORMED, detail="The model goes on where the real run has ended.")
+            return proposal if isinstance(proposal, Outcome) else Outcome(Ending.OUT_OF_FRAMES, detail=_GOES_ON)
+        last = said[read - 1 - raised]
+        assert isinstance(last, Frame)
+        return replace(known, value=raised_value(last.value or "") if raised else last.value)
 
     def surprised(self) -> Trace:
         """The real run, with the surprise of each value that the model has read."""
@@ -264,6 +279,11 @@ class _Run:
             for name, places in self._places(index, tokens).items()
             if places and all(begin + place in scores for place in places)
         }
+
+
+def _frames_only(said: Sequence[Frame | Outcome]) -> tuple[Frame | None, ...]:
+    """What was said frame by frame; None where that was no frame."""
+    return tuple(each if isinstance(each, Frame) else None for each in said)
 
 
 def _same_words(left: Frame, right: Frame) -> bool:

@@ -9,10 +9,14 @@ import textwrap
 import pytest
 
 from debugger.actual.record import record_in_process
+from debugger.diff import compare
 from debugger.predicted.check import check
+from debugger.predicted.codec import tokenize
 from debugger.predicted.mode import CheckMode
 from debugger.predicted.predict import Predictor, Proposal, predict
-from debugger.trace import VALUE, Ending, Event
+from debugger.trace import VALUE, Ending, Event, Outcome
+from quant.specials import Special
+from tests.debugger.predicted.scripted import SPECIAL_IDS
 from tests.debugger.predicted.test_draft import CALLS, MoodyRuntime
 from tests.debugger.predicted.test_predict import LOOP, ZOO, script, target_of
 
@@ -142,6 +146,68 @@ def test_a_forced_check_ends_with_what_the_model_says_and_not_with_what_it_is_sh
     ]))  # fmt: skip
     checked = check(MoodyRuntime(wrong, moods=0), target_of(LOOP, "f(3)"), "f(3)", actual, mode=CheckMode.FORCED)
     assert checked.predicted.outcome == dataclasses.replace(actual.outcome, value="77")
+
+
+PICK = "def f(n):\n    x = n[3]\n    return x\n"
+
+
+def told_instead(last: int, **changes):
+    """What a forced check of `PICK`, whose real run raises, ends with, if the model wants one other frame."""
+    call = "f([1])"
+    actual = record_in_process(PICK, call)
+    assert actual.outcome.ending is Ending.RAISED
+    frames = [*actual.frames]
+    frames[last] = dataclasses.replace(frames[last], **changes)
+    believed = script(call, dataclasses.replace(actual, frames=frames))
+    checked = check(Following(believed), target_of(PICK, call), call, actual, mode=CheckMode.FORCED)
+    assert compare(checked.predicted, actual)
+    return checked.predicted.outcome
+
+
+class Following(MoodyRuntime):
+    """Follows its script frame by frame, also where what it was shown has another length."""
+
+    def __init__(self, frames) -> None:
+        super().__init__([], moods=0)
+        self._frames: list[list[int]] = [[]]
+        for token in tokenize(frames, self.vocabulary.tokenize, SPECIAL_IDS):
+            self._frames[-1].append(token)
+            if token == SPECIAL_IDS[Special.FRAME]:
+                self._frames.append([])
+
+    def _evaluate(self, part):
+        rows = super()._evaluate(part)
+        tokens = self._tokens[part.sequence]
+        for row in range(part.rows):
+            seen = tokens[: len(tokens) - part.rows + 1 + row]
+            separators = [place for place, token in enumerate(seen) if token == SPECIAL_IDS[Special.FRAME]]
+            if separators and len(separators) <= len(self._frames):
+                own, written = self._frames[len(separators) - 1], seen[separators[-1] + 1 :]
+                if len(written) < len(own) and own[: len(written)] == written:
+                    rows[row, own[len(written)]] = 20
+        return rows
+
+
+def test_a_forced_check_of_a_run_that_raises_ends_with_what_the_model_says():
+    other = "(<class 'KeyError'>, KeyError(3), <traceback object>)"
+    assert told_instead(-2, value=other) == Outcome(Ending.RAISED, "KeyError(3)")
+    line = {"event": Event.LINE, "line": 3, "source": "    return x\n", "locals": {"n": "[1]", "x": "1"}, "value": None}
+    goes_on = told_instead(-2, **line)
+    assert (goes_on.ending, goes_on.value) == (Ending.OUT_OF_FRAMES, None)
+    assert goes_on.detail == "The model predicted that the run goes on where the real one ended."
+
+
+def test_a_forced_check_in_which_the_model_raises_where_the_run_returned_does_not_end_as_the_run():
+    actual = record_in_process(PICK, "f([1, 2, 3, 4])")
+    frames = [*actual.frames]
+    value = "(<class 'KeyError'>, KeyError(3), <traceback object>)"
+    frames[-1] = dataclasses.replace(frames[-1], event=Event.EXCEPTION, value=value)
+    call = "f([1, 2, 3, 4])"
+    believed = Following(script(call, dataclasses.replace(actual, frames=frames)))
+    checked = check(believed, target_of(PICK, call), call, actual, mode=CheckMode.FORCED)
+    assert checked.predicted.frames[-1].event is Event.EXCEPTION
+    assert checked.predicted.outcome.value is None
+    assert checked.predicted.outcome.ending is Ending.OUT_OF_FRAMES
 
 
 def test_a_context_that_fills_up_ends_both_modes_with_what_is_known():
