@@ -47,6 +47,7 @@ def judge(
 _WHY_CUT = {
     Ending.OUT_OF_FRAMES: "{who} was stopped after {count} steps.",
     Ending.OUT_OF_CONTEXT: "{who} was stopped after {count} steps: the model's context is full.",
+    Ending.MALFORMED: "{who} broke off after {count} steps with text that is no step.",
     Ending.CANCELLED: "{who} was cancelled after {count} steps.",
     Ending.TIMED_OUT: "{who} was stopped when its time was up, after {count} steps.",
 }

@@ -65,7 +65,7 @@ class Ending(str, Enum):
     OUT_OF_FRAMES = "out of frames"
     OUT_OF_CONTEXT = "out of context"
     MALFORMED = "malformed"
-    """The model left its format, which only an unconstrained prediction can do."""
+    """The model wrote text that is no frame, or ended it too soon, which only an unconstrained prediction can do."""
     CANCELLED = "cancelled"
     TIMED_OUT = "timed out"
     EXITED = "exited"

@@ -342,9 +342,17 @@ class Session:
         version = self.interpreter.version if self.interpreter is not None else None
         result = judge(job.target, job.call, predicted, actual, version)
         cut = next((trace for trace in (actual, predicted) if trace is not None and is_cut(trace)), None)
-        if result.status is Status.UNFINISHED and cut is not None and cut.outcome.ending in _ALLOWS_MORE:
-            result = replace(result, detail=f"{result.detail} {_ALLOWS_MORE[cut.outcome.ending]}")
+        advice = self._advice(cut, actual) if cut is not None and result.status is Status.UNFINISHED else ""
+        if advice:
+            result = replace(result, detail=f"{result.detail} {advice}")
         return replace(result, timings=timings)
+
+    def _advice(self, cut: Trace, actual: Trace | None) -> str:
+        """What to do about a run that has no end, in one sentence; empty where no option helps."""
+        went_on = actual is not None and cut is not actual and len(cut.frames) >= len(actual.frames)
+        if went_on and cut.outcome.ending is Ending.OUT_OF_FRAMES:
+            return ""
+        return _ADVICE.get(cut.outcome.ending, "")
 
     def has_run(self, job: Job) -> bool:
         """Whether the job's function has run as part of another one: it needs no call of its own."""
@@ -482,9 +490,10 @@ class Session:
         return (None, str(result)) if isinstance(result, RunError) else (result, "")
 
 
-_ALLOWS_MORE = {
+_ADVICE = {
     Ending.OUT_OF_FRAMES: "--max-frames allows more.",
     Ending.TIMED_OUT: "--timeout allows more.",
+    Ending.MALFORMED: "That is the model's mistake: another --model may do better, --full shows how far this one came.",
 }
 
 

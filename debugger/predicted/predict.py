@@ -223,7 +223,7 @@ class Predictor:
         except CancelledError:
             return Outcome(Ending.CANCELLED)
         except FormatError as error:
-            return Outcome(Ending.MALFORMED, detail=f"The model left its format: {error}.")
+            return Outcome(Ending.MALFORMED, detail=f"The model wrote text that is no step in CWM's format: {error}.")
 
     def accept(self, proposal: Proposal) -> None:
         """Make the proposed frame part of the trace; the model goes on from its own words."""
@@ -393,7 +393,7 @@ class Predictor:
     def _free_proposal(self) -> Evaluation[Proposal | Outcome]:
         raw = yield from self._free_frame()
         if raw is None or raw.event is None:
-            return Outcome(Ending.MALFORMED, detail="The model ended its text before the call had returned.")
+            return Outcome(Ending.MALFORMED, detail="The model ended its text before the call had ended.")
         if raw.source == main_line(self._call) and raw.value is not None:
             return self._outcome_of_main(raw.event, raw.value)
         written = raw.locals or {}

@@ -126,6 +126,8 @@ def outcome_text(trace: Trace) -> str:
             return f"raised {shorten(outcome.value or '', _SHORT)}"
         case Ending.OUT_OF_FRAMES:
             return f"not done after {len(trace.frames)} steps"
+        case Ending.MALFORMED:
+            return f"broke off after {len(trace.frames)} steps with text that is no step"
         case _:
             return outcome.ending.value
 

@@ -14,7 +14,7 @@ from debugger.diff import is_cut
 from debugger.report.result import Report, Result, Status
 from debugger.report.rows import Item, Row, State, first_difference, rows_of, telling, window
 from debugger.report.story import outcome_text, shorten, story_of
-from debugger.trace import Ending
+from debugger.trace import Ending, Outcome
 
 ROWS = 24
 """Rows shown for one call, about, unless everything is asked for."""
@@ -118,8 +118,15 @@ def _print_table(console: Console, result: Result, full: bool) -> None:
     console.print(_indented(table), highlight=False)
     for name, trace in (("prediction", result.predicted), ("real run", result.actual)):
         if trace is not None and is_cut(trace):
-            words = f"… the {name} stopped early: {trace.outcome.ending.value}"
+            words = f"… the {name} stopped early: {_why(result, trace.outcome)}"
             console.print(_indented(Text(words, "yellow")), highlight=False)
+
+
+def _why(result: Result, outcome: Outcome) -> str:
+    """Why a run stopped: the whole sentence, where none above the table has it."""
+    if outcome.detail and result.status is Status.DIVERGED:
+        return outcome.detail
+    return "text that is no step" if outcome.ending is Ending.MALFORMED else outcome.ending.value
 
 
 def _indented(content: RenderableType) -> Padding:

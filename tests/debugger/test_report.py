@@ -160,6 +160,22 @@ def test_a_run_that_stopped_says_so():
     assert text.splitlines()[-1] == "1 stopped early"
 
 
+def test_text_that_is_no_step_is_said_in_plain_words():
+    whole = result("total(3)", WRONG_SUM.replace("i == 2", "i == 1"))
+    why = "The model wrote text that is no step in CWM's format: a value is not JSON: 'x'."
+    cut = Trace(whole.predicted.frames[:9], Outcome(Ending.MALFORMED, detail=why))
+    diverged = dataclasses.replace(whole, predicted=cut, divergences=compare(cut, whole.actual))
+    assert diverged.divergences
+    text = " ".join(text_of(diverged).split())
+    assert "Predicted: broke off after 9 steps with text that is no step. Real run: returned 3." in text
+    assert f"… the prediction stopped early: {why}" in text
+    agreed = dataclasses.replace(whole, predicted=cut, status=Status.UNFINISHED, detail=why, divergences=())
+    text = " ".join(text_of(agreed).split())
+    assert f"Stopped early: {why}" in text
+    assert "… the prediction stopped early: text that is no step" in text
+    assert "malformed" not in text_of(diverged, agreed)
+
+
 @pytest.mark.parametrize("stopped", ["predicted", "actual"])
 def test_what_the_other_side_did_behind_a_run_that_stopped_is_shown(stopped):
     """However many steps the one that stopped took before, the end of the other one can be seen."""

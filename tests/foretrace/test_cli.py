@@ -19,10 +19,14 @@ from typer.testing import CliRunner
 
 import foretrace
 from debugger.actual.record import record_in_process
+from debugger.report import Model
 from debugger.trace import frame_to_json
 from foretrace.cli import app
 from foretrace.models import bundled_path
+from foretrace.session import Session
 from tests.data import cwm_samples
+from tests.debugger.predicted.scripted import ScriptedRuntime
+from tests.debugger.predicted.test_predict import script
 from tests.ggufs import write_llama
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -540,6 +544,31 @@ def test_the_real_steps_can_replace_wrong_ones_and_each_value_has_a_surprise(fol
         values = set(frame["locals"]) if frame["value"] is None else {"<value>"}
         assert set(frame.get("surprise", {})) == values
     assert len(result["predicted"]["frames"]) <= len(actual)
+
+
+def use(monkeypatch, runtime) -> None:
+    """Let the command predict by this stand-in for a model."""
+
+    def load(session: Session) -> None:
+        session._predicting = runtime
+        session.model = Model("stand-in", "stand-in.gguf")
+
+    monkeypatch.setattr(Session, "_load_model", load)
+
+
+@pytest.mark.parametrize("command", [["predict"], ["diff"], ["diff", "--mode", "forced"]], ids=" ".join)
+def test_text_that_is_no_step_is_the_models_mistake_and_said_so(folder, monkeypatch, command):
+    words = script("total(3)", record_in_process(TOTAL, "total(3)"))
+    words[words.index('"3"')] = "no JSON"
+    use(monkeypatch, ScriptedRuntime(words))
+    result = invoke(*command, "total.py::total", "--unconstrained")
+    assert result.exit_code == 3
+    shown = " ".join(result.stdout.split())
+    assert (
+        "Stopped early: The model wrote text that is no step in CWM's format: a value is not JSON: 'no JSON'." in shown
+    )
+    assert "That is the model's mistake: another --model may do better" in shown
+    assert "malformed" not in shown
 
 
 def test_forced_steps_need_a_model(folder):
