@@ -38,7 +38,9 @@ def judge(
     status = _STATUS[verdict_of(predicted, actual, divergences)]
     if status is Status.UNFINISHED:
         agreed = min(len(predicted.frames), len(actual.frames))
-        detail = f"{detail} The {agreed} steps before that are as predicted."
+        if agreed:
+            steps = "step before that is" if agreed == 1 else f"{agreed} steps before that are"
+            detail = f"{detail} The {steps} as predicted."
     if status is Status.DIVERGED:
         detail = ""
     return replace(result, status=status, detail=detail, divergences=divergences, inlined=inlined)

@@ -349,6 +349,8 @@ class Session:
 
     def _advice(self, cut: Trace, actual: Trace | None) -> str:
         """What to do about a run that has no end, in one sentence; empty where no option helps."""
+        if cut is not actual and self._options.predicted is not None:
+            return ""
         went_on = actual is not None and cut is not actual and len(cut.frames) >= len(actual.frames)
         if went_on and cut.outcome.ending is Ending.OUT_OF_FRAMES:
             return ""

@@ -108,8 +108,10 @@ def _problem_of(frame: object) -> str:
 
 def _outcome_of(frames: Sequence[Frame]) -> Outcome:
     """How the run ended, as the last frames tell it."""
-    if not frames or frames[-1].event is not Event.RETURN or frames[-1].depth:
-        return Outcome(Ending.OUT_OF_FRAMES, detail="The replayed frames stop before the call ends.")
+    if not frames:
+        return Outcome(Ending.OUT_OF_FRAMES, detail="The file has no steps of the call.")
+    if frames[-1].event is not Event.RETURN or frames[-1].depth:
+        return Outcome(Ending.OUT_OF_FRAMES, detail="The file has no more steps, though the call has not ended.")
     if len(frames) > 1 and frames[-2].event is Event.EXCEPTION and frames[-2].depth == 0:
         return Outcome(Ending.RAISED, frames[-2].value)
     return Outcome(Ending.RETURNED, frames[-1].value)

@@ -406,16 +406,34 @@ def test_every_format_and_the_output_file(folder):
     assert (again.exit_code, again.stdout.splitlines()[-1]) == (0, "1 confirmed")
 
 
-def test_a_prediction_that_stops_early_confirms_nothing(folder):
+@pytest.mark.parametrize(
+    ("steps", "sentences"),
+    [
+        (0, "The file has no steps of the call."),
+        (1, "The file has no more steps, though the call has not ended. The step before that is as predicted."),
+        (4, "The file has no more steps, though the call has not ended. The 4 steps before that are as predicted."),
+    ],
+)
+def test_a_prediction_that_stops_early_confirms_nothing(folder, steps, sentences):
     file = predicted_file(folder / "p.json", TOTAL, "total(3)")
     predicted = json.loads(file.read_text())
-    file.write_text(json.dumps(predicted["frames"][:4]))
-    result = invoke("diff", "total.py::total", "--predicted", "p.json")
+    file.write_text(json.dumps(predicted["frames"][:steps]))
+    result = invoke("diff", "total.py::total", "--predicted", "p.json", "--format", "json")
     assert result.exit_code == 3
-    assert (
-        "Stopped early: The replayed frames stop before the call ends. The 4 steps before that are as predicted."
-        in (" ".join(result.stdout.split()))
-    )
+    assert json.loads(result.stdout)["results"][0]["detail"] == sentences
+
+
+@pytest.mark.parametrize("spelling", ["report", "predicted", "frames"])
+def test_predicted_frames_are_taken_as_a_report_a_part_of_it_or_a_list(folder, spelling):
+    steps = json.loads(predicted_file(folder / "p.json", TOTAL, "total(3)").read_text())["frames"]
+    invoke("diff", "total.py::total", "--predicted", "p.json", "--format", "json", "--output", "report.json")
+    report = json.loads((folder / "report.json").read_text())
+    predicted = report["results"][0]["predicted"]
+    assert len(predicted["frames"]) == len(steps)
+    document = {"report": report, "predicted": predicted, "frames": predicted["frames"]}[spelling]
+    (folder / "again.json").write_text(json.dumps(document))
+    result = invoke("diff", "total.py::total", "--predicted", "again.json")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "1 confirmed")
 
 
 @pytest.mark.parametrize(
