@@ -51,7 +51,7 @@ def to_sarif(report: Report, tool_version: str) -> dict[str, Any]:
                         "toolExecutionNotifications": [
                             {
                                 "level": "error" if result.status is Status.FAILED else "note",
-                                "message": {"text": f"{result.target} · {result.call}: {result.detail}"},
+                                "message": {"text": _note(result)},
                                 "locations": [_location(result.path, result.first_line)],
                             }
                             for result in unfinished
@@ -62,6 +62,11 @@ def to_sarif(report: Report, tool_version: str) -> dict[str, Any]:
             }
         ],
     }
+
+
+def _note(result: Result) -> str:
+    """Why a call could not be checked, or a file not used: that sentence names the file itself."""
+    return f"{result.target} · {result.call}: {result.detail}" if result.call is not None else result.detail
 
 
 def _result(result: Result) -> dict[str, Any]:

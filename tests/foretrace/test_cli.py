@@ -140,6 +140,18 @@ def test_a_folder_goes_on_past_a_file_that_cannot_be_used(folder):
     assert found["broken.py", None]["status"] == found["comment.py", None]["status"] == "could not run"
 
 
+def test_sarif_names_a_file_that_cannot_be_used_once(folder):
+    (folder / "sub").mkdir()
+    (folder / "sub" / "latin.py").write_bytes("# naïve\n".encode("latin-1"))
+    (folder / "sub" / "broken.py").write_text("def f(:\n")
+    (run,) = json.loads(invoke("run", ".", "--format", "sarif").stdout)["runs"]
+    notes = [note["message"]["text"] for note in run["invocations"][0]["toolExecutionNotifications"]]
+    assert len(notes) == 2
+    for note in notes:
+        assert "None" not in note
+        assert note.startswith("sub/") and note.count(".py") == 1
+
+
 def test_version_and_help(folder):
     assert invoke("--version").stdout == f"foretrace {foretrace.__version__}\n"
     for command in ("diff", "predict", "run", "doctor"):
