@@ -29,11 +29,9 @@ class Writer:
     """Writes one report. Text for the terminal is printed result by result, everything else at the end."""
 
     def __init__(self, spelling: Format, output: Path | None, *, full: bool, quiet: bool) -> None:
-        """Write to `output`, or to standard output. Raises UsageError where its folder does not exist."""
-        if output is not None and not output.parent.is_dir():
-            raise UsageError(
-                f"There is no folder {output.parent} for {output.name}; make it, or name another --output."
-            )
+        """Write to `output`, or to standard output. Raises UsageError where that cannot be."""
+        if output is not None:
+            _refuse_unwritable(output)
         self._format = spelling
         self._output = output
         self._full = full
@@ -74,6 +72,25 @@ class Writer:
         else:
             sys.stdout.write(text)
             sys.stdout.flush()
+
+
+def _refuse_unwritable(output: Path) -> None:
+    """Raise UsageError where a file cannot be written, before a prediction of minutes is lost by it."""
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder; name a file for --output, as in {output / 'report.txt'}.")
+    if not output.parent.is_dir():
+        raise UsageError(f"There is no folder {output.parent} for {output.name}; make it, or name another --output.")
+    try:
+        if output.exists() and not output.is_file():  # /dev/stdout, a pipe: opening it would show to its reader
+            return
+        with tempfile.TemporaryFile(dir=output.parent, prefix=f".{output.name}."):
+            pass
+    except OSError as error:
+        raise _unwritable(output, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"{path} cannot be written: {error.strerror}; give another file to --output.")
 
 
 def _traces_written(report: Report, count: int) -> str:
@@ -119,7 +136,7 @@ def write_atomically(path: Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}; give another file to --output.") from error
+        raise _unwritable(path, error) from error
 
 
 class Bar:

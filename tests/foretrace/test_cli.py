@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -416,6 +417,37 @@ def test_every_format_and_the_output_file(folder):
     # What the command wrote is what it reads.
     again = invoke("diff", "total.py::total", "--predicted", "out.json", "--quiet")
     assert (again.exit_code, again.stdout.splitlines()[-1]) == (0, "1 confirmed")
+
+
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [
+        (".", ". is a folder; name a file for --output, as in report.txt."),
+        ("sub", "sub is a folder; name a file for --output, as in sub/report.txt."),
+        ("closed/out.json", "closed/out.json cannot be written: Permission denied; give another file to --output."),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_anything_runs(folder, monkeypatch, output, sentence):
+    (folder / "marks.py").write_text("# foretrace: f()\ndef f():\n    open('ran', 'w').close()\n")
+    (folder / "sub").mkdir()
+    (folder / "closed").mkdir()
+    refuse(monkeypatch, Path("closed"))
+    result = invoke("run", "marks.py", "--output", output)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"foretrace: {sentence}\n"
+    assert not (folder / "ran").exists()
+
+
+def refuse(monkeypatch, closed: Path) -> None:
+    """Let no file be made in that folder, as for a user who may not write there; root always may."""
+    real = os.open
+
+    def guarded(path, *arguments, **options):
+        if Path(os.fsdecode(path)).absolute().is_relative_to(closed.absolute()):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", guarded)
 
 
 @pytest.mark.parametrize(
