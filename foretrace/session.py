@@ -354,6 +354,11 @@ class Session:
         went_on = actual is not None and cut is not actual and len(cut.frames) >= len(actual.frames)
         if went_on and cut.outcome.ending is Ending.OUT_OF_FRAMES:
             return ""
+        if cut.outcome.ending is Ending.OUT_OF_CONTEXT:
+            from debugger.predicted.predict import CONTEXT_FULL
+
+            if cut.outcome != CONTEXT_FULL:
+                return _OTHER_MODEL  # one step without end
         return _ADVICE.get(cut.outcome.ending, "")
 
     def has_run(self, job: Job) -> bool:
@@ -492,10 +497,12 @@ class Session:
         return (None, str(result)) if isinstance(result, RunError) else (result, "")
 
 
+_OTHER_MODEL = "That is the model's mistake: another --model may do better, --full shows how far this one came."
 _ADVICE = {
     Ending.OUT_OF_FRAMES: "--max-frames allows more.",
     Ending.TIMED_OUT: "--timeout allows more.",
-    Ending.MALFORMED: "That is the model's mistake: another --model may do better, --full shows how far this one came.",
+    Ending.OUT_OF_CONTEXT: "--context gives more room where the model has it, --max-frames stops earlier.",
+    Ending.MALFORMED: _OTHER_MODEL,
 }
 
 

@@ -633,6 +633,26 @@ def test_text_that_is_no_step_is_the_models_mistake_and_said_so(folder, monkeypa
     assert "malformed" not in shown
 
 
+@pytest.mark.parametrize("command", [["predict"], ["diff"], ["diff", "--mode", "forced"]], ids=" ".join)
+def test_a_context_that_is_full_says_what_gives_more_room(folder, monkeypatch, command):
+    words = script("total(30)", record_in_process(TOTAL, "total(30)"))
+    use(monkeypatch, ScriptedRuntime(words, context=900))
+    result = invoke(*command, "total.py::total", "--call", "total(30)")
+    assert result.exit_code == 3
+    shown = " ".join(result.stdout.split())
+    assert "Stopped early: The model's context is full." in shown
+    assert "--context gives more room where the model has it, --max-frames stops earlier." in shown
+
+
+def test_a_step_without_end_is_the_models_mistake(folder, monkeypatch):
+    words = script("total(3)", record_in_process(TOTAL, "total(3)"))
+    endless = words[: words.index('"3"')]
+    use(monkeypatch, ScriptedRuntime([*endless, '"' + "7" * 5000]))
+    shown = " ".join(invoke("predict", "total.py::total").stdout.split())
+    assert "without ending a frame. That is the model's mistake" in shown
+    assert "--context" not in shown
+
+
 def test_forced_steps_need_a_model(folder):
     result = invoke("diff", "total.py", "--mode", "forced", "--predicted", "total.py")
     assert result.exit_code == 2
