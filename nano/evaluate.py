@@ -15,8 +15,8 @@ A frame is exact if event, line, every local and the value are. Measured are
 Tables by kind of program, length of trace and type of value; the last line is the same as JSON.
 
 Generated programs are held out from training by their source (see nano.programs). MBPP and HumanEval are read from
-../shared/data beside the checkout: the first call of each function whose run ends within --max-frames frames; of MBPP
-only the tenth of the functions that training never sees.
+../shared/data beside the checkout, or from nano/work/data: the first call of each function whose run ends within
+--max-frames frames; of MBPP only the tenth of the functions that training never sees.
 """
 
 from __future__ import annotations
@@ -47,13 +47,12 @@ from debugger.target import Target, find_targets
 from debugger.trace import VALUE, Ending, Frame, Trace
 from nano.calibration import Judged, calibration_error, plot
 from nano.programs import GENERATED, programs
-from nano.real import is_held_out
+from nano.real import MissingDataError, is_held_out, needed_data_file
 from quant.gguf_file import TEMPERATURE_KEY
 from quant.runtime import Runtime
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "foretrace" / "data" / "nano.gguf"
-SHARED = ROOT.parent / "shared" / "data"
 HELD_OUT_SEED = 2_000_000_000
 """Where the seeds of the programs measured on start; training looked at others of the held-out side on its way."""
 QUICK, FULL = 25, 200
@@ -111,8 +110,15 @@ def generated(count: int) -> Iterator[Case]:
 
 
 def real_functions(name: str, count: int, max_frames: int) -> Iterator[Case]:
-    """Calls of a benchmark's functions whose runs are short enough, spread over the whole of it."""
-    rows = [json.loads(line) for line in (SHARED / f"{name}_calls.jsonl").read_text(encoding="utf-8").splitlines()]
+    """Calls of a benchmark's functions whose runs are short enough, spread over the whole of it.
+
+    Raises MissingDataError at once, and not when the first is asked for.
+    """
+    lines = needed_data_file(f"{name}_calls.jsonl").read_text(encoding="utf-8").splitlines()
+    return _short_runs(name, [json.loads(line) for line in lines], count, max_frames)
+
+
+def _short_runs(name: str, rows: list[dict[str, Any]], count: int, max_frames: int) -> Iterator[Case]:
     if name == "mbpp":  # the other functions are trained on
         rows = [row for row in rows if is_held_out(row["source"])]
     found = 0
@@ -320,7 +326,13 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="write the reliability diagram here (.svg or .png)")
     options = parser.parse_args()
     count = options.programs or (QUICK if options.quick else FULL)
-    cases = generated(count) if options.set == "generated" else real_functions(options.set, count, options.max_frames)
+    if options.set == "generated":
+        cases = generated(count)
+    else:
+        try:
+            cases = real_functions(options.set, count, options.max_frames)
+        except MissingDataError as error:
+            parser.exit(2, f"{error}\n")
 
     start = time.monotonic()
     with Runtime.open(options.model, context=CONTEXT, threads=options.threads) as runtime:

@@ -35,6 +35,10 @@ LONGEST = 1800
 """Characters of a library function with what it needs."""
 
 
+class MissingDataError(Exception):
+    """A file of the shared data is absent; the message is one sentence that says which, and where it belongs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     """A function as it was written, with the module that it needs."""
@@ -76,6 +80,16 @@ def quiet_shapes(source: str) -> dict[str, bytes]:
 def data_file(name: str) -> Path | None:
     """A file of the shared data, or None where it is absent."""
     return next((folder / name for folder in FOLDERS if (folder / name).exists()), None)
+
+
+def needed_data_file(name: str) -> Path:
+    """A file of the shared data. Raises MissingDataError."""
+    path = data_file(name)
+    if path is None:
+        raise MissingDataError(
+            f"{name} is missing: put it into {FOLDERS[0]} or {FOLDERS[1]}; nano/README.md says what is in it."
+        )
+    return path
 
 
 @cache

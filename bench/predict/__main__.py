@@ -3,8 +3,8 @@
 In the same run, on the same GGUF and the same prompts: our predictions; greedy decoding with llama-cpp-python as its
 users do it (`create_completion` with temperature 0, fed token ids since special tokens split text), for as many tokens
 or until it ends its text; and the same with its `LlamaPromptLookupDecoding`. They take turns, so that what else keeps
-the machine busy slows all of them alike. Workload: calls of MBPP functions that nano was not trained on, and
-long runs (500 frames and more) of small loops. Tables, then JSON.
+the machine busy slows all of them alike. Workload: calls of MBPP functions that nano was not trained on
+(read as nano/README.md says), and long runs (500 frames and more) of small loops. Tables, then JSON.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from debugger.target import Target
 from debugger.trace import Frame, Trace
 from foretrace.models import bundled_path
 from nano.evaluate import real_functions
+from nano.real import MissingDataError, needed_data_file
 from quant.runtime import Runtime, common_prefix
 
 CONTEXT = 8192
@@ -155,6 +156,10 @@ def main() -> None:
     parser.add_argument("--folder", type=int, help="functions for the throughput of a folder (default 50, quick 4)")
     parser.add_argument("--most", type=int, help="tokens the others write of a case at most (default as many as we)")
     options = parser.parse_args()
+    try:
+        needed_data_file("mbpp_calls.jsonl")
+    except MissingDataError as error:
+        parser.exit(2, f"{error}\n")
     quick: bool = options.quick
     model: Path = options.model
     functions: int = options.functions or (3 if quick else 12)

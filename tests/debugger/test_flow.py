@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from debugger.flow import CodeFlow, ModuleFlow
+from tests.data import rows
 
 ROOT = Path(__file__).resolve().parents[2]
 ORACLE = Path(__file__).with_name("flow_oracle.py")
 ZOO = Path(__file__).with_name("zoo")
-DATA = ROOT.parent / "shared" / "data"
 
 
 def interpreters() -> dict[str, str]:
@@ -49,11 +49,7 @@ def flow_of(source: str, name: str) -> CodeFlow:
 @pytest.mark.parametrize("version", INTERPRETERS)
 @pytest.mark.parametrize("name", ["mbpp", "humaneval"])
 def test_every_step_of_a_real_run_is_allowed(version: str, name: str) -> None:
-    path = DATA / f"{name}_calls.jsonl"
-    if not path.exists():
-        assert "CI" not in os.environ, f"{path} is missing"
-        pytest.skip(f"{path} is missing, so its calls are not traced")
-    programs = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    programs = rows(f"{name}_calls.jsonl")
     if "FORETRACE_TEST_ALL" not in os.environ:
         programs = programs[::10]
     report = oracle(version, programs)
