@@ -19,13 +19,24 @@ import time
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 from rich.table import Table
 
 from foretrace.models import bundled_path
 from lsp_server.host.place import place_of
-from tests.editors.vscode import ROOT, CodeServer, start_browser, unload_models, window
+
+try:
+    import pytest
+    from playwright.sync_api import Browser, sync_playwright
+
+    from tests.editors.vscode import ROOT, CodeServer, start_browser, unload_models, window
+except ModuleNotFoundError as error:
+    print(
+        f"{error.name} is not installed: `make .venv/installed-dev` installs all that this needs of Python's packages, "
+        "and .venv/bin/python runs it.",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 EXAMPLE = ROOT / "examples" / "strawberry.py"
 WHAT = {
@@ -102,7 +113,10 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ft-") as folder:
         os.environ["XDG_RUNTIME_DIR"] = folder  # a host of our own; a short path, since that of a socket has a limit
-        found = measure(Path(folder), options.times)
+        try:
+            found = measure(Path(folder), options.times)
+        except (pytest.skip.Exception, pytest.fail.Exception) as problem:  # the extension, code-server or Chromium
+            parser.exit(2, f"{str(problem)[:1].upper()}{str(problem)[1:].rstrip('.')}.\n")
     table = Table("", "seconds", title="the first value in VS Code")
     for name, what in WHAT.items():
         table.add_row(what, f"{found[name]:g}")
