@@ -77,7 +77,13 @@ MaxFrames = Annotated[
     int | None, typer.Option("--max-frames", metavar="N", min=1, help="Stop a prediction and a run after N steps.")
 ]
 Timeout = Annotated[
-    float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="Stop a real run after this time.")
+    float | None,
+    typer.Option(
+        "--timeout",
+        metavar="SECONDS",
+        min=0.1,
+        help="Stop a real run after this time, and the import of its module; else after 10 and 30.",
+    ),
 ]
 Python = Annotated[
     str,
@@ -123,7 +129,7 @@ def diff(
     model: ModelOption = None,
     context: Context = None,
     max_frames: MaxFrames = None,
-    timeout: Timeout = 10.0,
+    timeout: Timeout = None,
     python: Python = sys.executable,
     predicted: Annotated[
         Path | None,
@@ -172,7 +178,7 @@ def predict(
     """Only predict; nothing is run."""
 
     def work() -> int:
-        options = _options(model, sys.executable, max_frames, 0, unconstrained, None, context)
+        options = _options(model, sys.executable, max_frames, None, unconstrained, None, context)
         options = replace(options, cached=not no_cache)
         return _check(Mode.PREDICT, targets, call or [], options, spelling, output, full, quiet)
 
@@ -186,7 +192,7 @@ def run(
     spelling: Spelling = Format.TEXT,
     output: Output = None,
     max_frames: MaxFrames = None,
-    timeout: Timeout = 10.0,
+    timeout: Timeout = None,
     python: Python = sys.executable,
     full: Full = False,
     quiet: Quiet = False,
@@ -397,7 +403,7 @@ def _options(
     model: str | None,
     python: str,
     max_frames: int | None,
-    timeout: float,
+    timeout: float | None,
     unconstrained: bool,
     predicted: Path | None,
     context: int | None = None,

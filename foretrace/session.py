@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 RUN_FRAMES = 10_000
 """Steps of a real run unless told otherwise."""
+RUN_SECONDS = 10.0
+"""Time of a real run unless told otherwise; the import before it then has debugger.actual's own limit."""
+LEAST_IMPORT_SECONDS = 2.0
+"""Time for an import, however short a run may be: the debugger takes some of it."""
 BESIDE_AN_ENDLESS_RUN = 100
 """Steps predicted where the real run was stopped before its end, unless `--max-frames` asks for more."""
 BEYOND_THE_RUN = 16
@@ -66,8 +70,8 @@ class Options:
     python: str = sys.executable
     max_frames: int | None = None
     """For both runs; None leaves each its own default."""
-    timeout: float = 10.0
-    """Seconds for one real run."""
+    timeout: float | None = None
+    """Seconds for one real run, and for the import before it; None leaves each its own default."""
     constrained: bool = True
     context: int | None = None
     """Tokens that the model shall have room for; None leaves it to what fits."""
@@ -484,7 +488,8 @@ class Session:
                 target.file,
                 calls,
                 python=options.python,
-                timeout=options.timeout,
+                timeout=options.timeout or RUN_SECONDS,
+                import_timeout=options.timeout and max(options.timeout, LEAST_IMPORT_SECONDS),
                 max_frames=options.max_frames or RUN_FRAMES,
                 spares=self._spares,
             )

@@ -58,6 +58,7 @@ def run(
     *,
     python: str = sys.executable,
     timeout: float = 10.0,
+    import_timeout: float | None = None,
     max_frames: int = 10_000,
     memory: int = MEMORY,
     cwd: Path | None = None,
@@ -67,12 +68,15 @@ def run(
     """Run `call`, an expression evaluated in the module of `file`, and give back its frames and how it ended.
 
     `python` is the interpreter to use; debugpy need not be installed in it. The call may take `timeout` seconds,
-    `max_frames` frames and `memory` bytes of data (0: no limit); the import of the module has a limit of its own.
+    `max_frames` frames and `memory` bytes of data (0: no limit). The import of the module before it may take
+    `import_timeout` seconds, the last of the debugger's start among them; None: START_SECONDS, or `timeout` where that
+    is longer.
     `cwd` is the working directory, by default ours. `cancelled` is asked from time to time, from this thread. `spares`
     may have a debuggee waiting, and is not asked to prepare another. Raises RunError.
     """
-    options: dict[str, Any] = {"python": python, "timeout": timeout, "max_frames": max_frames, "memory": memory}
-    with closing(run_many(file, [call], cwd=cwd, cancelled=cancelled, spares=spares, **options)) as results:
+    limits: dict[str, Any] = {"timeout": timeout, "import_timeout": import_timeout, "max_frames": max_frames}
+    options: dict[str, Any] = {"python": python, "memory": memory, "cwd": cwd}
+    with closing(run_many(file, [call], cancelled=cancelled, spares=spares, **limits, **options)) as results:
         result = next(results)
     if isinstance(result, RunError):
         raise result
@@ -85,6 +89,7 @@ def run_many(
     *,
     python: str = sys.executable,
     timeout: float = 10.0,
+    import_timeout: float | None = None,
     max_frames: int = 10_000,
     memory: int = MEMORY,
     cwd: Path | None = None,
@@ -100,6 +105,7 @@ def run_many(
     """
     path = Path(os.path.abspath(file if isinstance(file, Path) else file.path))
     lines = _read_lines(path) if isinstance(file, Path) else file.lines
+    patience = max(timeout, START_SECONDS) if import_timeout is None else import_timeout
     left = list(calls)
     while left:
         place = python, str(cwd or Path.cwd()), cancelled
@@ -114,7 +120,7 @@ def run_many(
                 yield from [Trace((), Outcome(Ending.CANCELLED)) for _ in left]
                 return
             for recording in [session.folder / f"{index}.jsonl" for index in range(len(left))]:
-                result, alive = _one_call(session, recording, path, lines, left.pop(0), timeout)
+                result, alive = _one_call(session, recording, path, lines, left.pop(0), timeout, patience)
                 alive = alive and _go_on(session)
                 if not left and alive:
                     session.leave()
@@ -125,13 +131,19 @@ def run_many(
 
 
 def _one_call(
-    session: Session, recording: Path, path: Path, lines: tuple[str, ...], call: str, timeout: float
+    session: Session,
+    recording: Path,
+    path: Path,
+    lines: tuple[str, ...],
+    call: str,
+    timeout: float,
+    import_timeout: float,
 ) -> tuple[Trace | RunError, bool]:
     """What becomes of the session's next call, and whether the session waits to go on after it."""
     called = False
     stopped: Exception | None = None
     try:
-        session.await_stop(time.monotonic() + START_SECONDS)
+        session.await_stop(time.monotonic() + import_timeout)
         called = _read_ending(recording) is None
         if called:
             deadline = time.monotonic() + timeout
@@ -153,7 +165,10 @@ def _one_call(
         outcome = Outcome(Ending.CANCELLED)
     elif isinstance(stopped, LateError) or session.was_running:
         if not called:
-            return RunError(f"{path.name} took longer than {START_SECONDS:g} s to be imported."), alive
+            return RunError(
+                f"{path.name} took longer than {import_timeout:g} s to be imported: code at its top level runs then, "
+                'so put what only a script does under `if __name__ == "__main__":`, or allow a longer timeout.'
+            ), alive
         outcome = Outcome(Ending.TIMED_OUT, detail=f"The call was ended after {timeout:g} s.")
     else:
         outcome = _death(session.process.returncode)

@@ -335,6 +335,16 @@ def test_a_module_that_raises_while_it_is_imported(folder):
     assert "Could not run: raises.py cannot be imported: raises.py line 1 raises" in " ".join(result.stdout.split())
 
 
+@pytest.mark.parametrize("command", ["run", "diff"])
+def test_a_module_whose_import_does_not_end_is_ended_by_the_timeout(command, folder):
+    (folder / "hang.py").write_text("def f():\n    pass\n\n\nf()\nwhile True:\n    pass\n")
+    result = invoke(command, "hang.py::f", "--timeout", "0.5")
+    assert result.exit_code == 3
+    assert "Could not run: hang.py took longer than 2 s to be imported: code at its top level" in " ".join(
+        result.stdout.split()
+    )
+
+
 def children_of(process: subprocess.Popen) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 

@@ -274,6 +274,17 @@ def test_a_call_that_cannot_be_run_is_told_in_one_sentence(text, call, sentence,
     assert str(caught.value).endswith(".")
 
 
+def test_an_import_that_does_not_end_is_ended_and_told_in_one_sentence(program, monkeypatch):
+    path = program("def f():\n    pass\nwhile True:\n    pass\n")
+    with pytest.raises(RunError) as caught:
+        run(path, "f()", import_timeout=2)
+    assert str(caught.value).startswith("program.py took longer than 2 s to be imported: ")
+    assert '`if __name__ == "__main__":`' in str(caught.value) and "\n" not in str(caught.value)
+    monkeypatch.setattr("debugger.actual.run.START_SECONDS", 1.0)
+    with pytest.raises(RunError, match=r"took longer than 3 s to be imported"):
+        run(path, "f()", timeout=3)
+
+
 def test_an_interpreter_that_is_none_is_told_in_one_sentence(program, tmp_path):
     path = program("def f():\n    pass\n")
     with pytest.raises(
