@@ -26,6 +26,7 @@ from debugger.pieces import (
 )
 
 _SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages"})
+_SUFFIXES = frozenset({".py", ".pyw", ".pyi"})
 _FILE_AND_LINE = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::\d+)?$")
 _NEWLINES = re.compile(r"\r\n?")
 
@@ -142,10 +143,17 @@ def find_targets(spec: str, on_problem: Callable[[TargetError], None] | None = N
         return _in_file(path)
     file, separator, qualname = spec.rpartition("::")
     if separator:
-        return _named(SourceFile.read(file), qualname)
+        return _named(_python_file(file), qualname)
     at_line = _FILE_AND_LINE.match(spec)
     if at_line:
-        return [_at_line(SourceFile.read(at_line["file"]), int(at_line["line"]))]
+        return [_at_line(_python_file(at_line["file"]), int(at_line["line"]))]
+    file, _, place = spec.rpartition(":")
+    if Path(file).is_file():
+        line = next(iter(re.findall(r"^\d+", place)), "12")
+        name = place if place.replace(".", "_").isidentifier() else "NAME"
+        raise TargetError(
+            f"{spec} names no function: write a line of it, as in {file}:{line}, or its name, as in {file}::{name}."
+        )
     raise TargetError(f"No such file or folder: {spec}.")
 
 
@@ -244,8 +252,22 @@ def targets_in(file: SourceFile) -> list[Target]:
     return sorted(found.values(), key=lambda target: target.first_line)
 
 
+def _python_file(path: str | Path) -> SourceFile:
+    """A file that the user names. Raises TargetError, also where it does not look like Python by name and content."""
+    file = SourceFile.read(path)
+    if file.path.suffix not in _SUFFIXES:
+        try:
+            file.parse()
+        except TargetError as problem:
+            _, named, said = str(problem).partition(f"{file.path}, ")
+            if not named:
+                raise
+            raise TargetError(f"{path} does not end in .py and seems to be no Python file; {said}") from None
+    return file
+
+
 def _in_file(path: Path) -> list[Target]:
-    found = targets_in(SourceFile.read(path))
+    found = targets_in(_python_file(path))
     if not found:
         raise TargetError(f"{path} defines no function.")
     return found

@@ -217,6 +217,16 @@ def test_a_folder_stands_for_its_files(tmp_path: Path) -> None:
         ("{}/none.py:1", "the file defines none"),
         ("{}/broken.py", "broken.py, line 2: syntax error"),
         ("{}/broken.py::f", "broken.py, line 2: syntax error"),
+        ("{}/notes.md", r"notes.md does not end in .py and seems to be no Python file; line 1: syntax error: "),
+        ("{}/notes.md::f", "notes.md does not end in .py and seems to be no Python file"),
+        ("{}/notes.md:1", "notes.md does not end in .py and seems to be no Python file"),
+        (
+            "{}/program.py:target",
+            r":target names no function: .* as in .*program.py:12, .* as in .*program.py::target\.$",
+        ),
+        ("{}/program.py:39-41", r":39-41 names no function: .* as in .*program.py:39, .* as in .*program.py::NAME\.$"),
+        ("{}/program.py:", r"program.py: names no function: .* as in .*program.py:12, .* as in .*program.py::NAME\.$"),
+        ("{}/missing.py:39-41", "No such file or folder: .*missing.py:39-41"),
         ("{}/return.py", "line 1: syntax error: 'return' outside function"),
     ],
 )
@@ -226,9 +236,15 @@ def test_a_wrong_target_gets_one_sentence(program: Path, spec: str, sentence: st
     (folder / "none.py").write_text("a = 1\n", "utf-8")
     (folder / "broken.py").write_text("def f():\n    return (\n", "utf-8")
     (folder / "return.py").write_text("return 1\n", "utf-8")
+    (folder / "notes.md").write_text("It's not Python.\n", "utf-8")
     with pytest.raises(TargetError, match=sentence) as caught:
         find_targets(spec.format(folder))
     assert "\n" not in str(caught.value)
+
+
+def test_a_python_program_may_have_any_name(program: Path) -> None:
+    (found,) = find_targets(f"{program.rename(program.with_name('script'))}::target")
+    assert found.qualname == "target"
 
 
 def test_the_context_holds_what_the_function_needs_and_nothing_else(program: Path) -> None:
