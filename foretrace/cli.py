@@ -74,7 +74,13 @@ Context = Annotated[
     ),
 ]
 MaxFrames = Annotated[
-    int | None, typer.Option("--max-frames", metavar="N", min=1, help="Stop a prediction and a run after N steps.")
+    int | None,
+    typer.Option(
+        "--max-frames",
+        metavar="N",
+        min=1,
+        help="Stop a prediction and a run after N steps; else after 1,000 and 10,000.",
+    ),
 ]
 Timeout = Annotated[
     float | None,

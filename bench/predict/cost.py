@@ -54,7 +54,7 @@ class Predicted:
     @property
     def is_endless(self) -> bool:
         """Whether the model did not end a frame: drafts of its repetitions are nearly free, and would flatter."""
-        return self.trace.outcome.detail.endswith("without ending a frame.")
+        return self.trace.outcome.detail.endswith("without ending a step.")
 
 
 def predicted(

@@ -203,9 +203,8 @@ class Predictor:
             outcome = self.outcome()
             if outcome is not None:
                 return self.trace(outcome)
-        return self.trace(
-            Outcome(Ending.OUT_OF_FRAMES, detail=f"The prediction was stopped after {max_frames} frames.")
-        )
+        steps = "1 step" if max_frames == 1 else f"{max_frames} steps"
+        return self.trace(Outcome(Ending.OUT_OF_FRAMES, detail=f"The prediction was stopped after {steps}."))
 
     def propose(self) -> Proposal | Outcome:
         """What `proposing` returns, evaluated on the spot."""

@@ -237,12 +237,12 @@ class Writer:
     def _look_for_an_end(self, length: int) -> None:
         """Raises EndlessFrameError where the frame will have none. Drafts are not looked at: they change nothing."""
         if length - self._mark > MAX_FRAME_TOKENS:
-            raise EndlessFrameError(f"The model wrote {MAX_FRAME_TOKENS} tokens without ending a frame.")
+            raise EndlessFrameError(f"The model wrote {MAX_FRAME_TOKENS} tokens without ending a step.")
         if length >= self._next_look:
             self._next_look = length + _REPETITION_STEP
             if self._repeats(self._tokens[self._mark :]):
                 raise EndlessFrameError(
-                    f"The model repeated itself for {length - self._mark} tokens without ending a frame."
+                    f"The model repeated itself for {length - self._mark} tokens without ending a step."
                 )
 
     def _evaluate(self, drafter: Drafter | None) -> Evaluation[_Seen]:

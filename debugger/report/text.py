@@ -126,7 +126,8 @@ def _why(result: Result, outcome: Outcome) -> str:
     """Why a run stopped: the whole sentence, where none above the table has it."""
     if outcome.detail and result.status is Status.DIVERGED:
         return outcome.detail
-    return "text that is no step" if outcome.ending is Ending.MALFORMED else outcome.ending.value
+    words = {Ending.MALFORMED: "text that is no step", Ending.OUT_OF_FRAMES: "out of steps"}
+    return words.get(outcome.ending, outcome.ending.value)
 
 
 def _indented(content: RenderableType) -> Padding:

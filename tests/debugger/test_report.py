@@ -156,7 +156,7 @@ def test_a_run_that_stopped_says_so():
     )
     assert "~ a.py::f  total(3)" in text
     assert "Stopped early: The prediction was stopped." in text
-    assert "… the prediction stopped early: out of frames" in text
+    assert "… the prediction stopped early: out of steps" in text
     assert text.splitlines()[-1] == "1 stopped early"
 
 

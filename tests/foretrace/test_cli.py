@@ -20,11 +20,13 @@ from typer.testing import CliRunner
 
 import foretrace
 from debugger.actual.record import record_in_process
+from debugger.actual.session import START_SECONDS
+from debugger.predicted.predict import DEFAULT_MAX_FRAMES
 from debugger.report import Model
 from debugger.trace import frame_to_json
 from foretrace.cli import app
 from foretrace.models import bundled_path
-from foretrace.session import Session
+from foretrace.session import RUN_FRAMES, RUN_SECONDS, Session
 from tests.data import cwm_samples
 from tests.debugger.predicted.scripted import ScriptedRuntime
 from tests.debugger.predicted.test_predict import script
@@ -157,6 +159,12 @@ def test_version_and_help(folder):
     assert invoke("--version").stdout == f"foretrace {foretrace.__version__}\n"
     for command in ("diff", "predict", "run", "doctor"):
         assert invoke(command, "--help").exit_code == 0
+
+
+def test_help_tells_where_predictions_and_runs_are_stopped(folder):
+    said = " ".join(invoke("diff", "--help").output.split())
+    assert f"after N steps; else after {DEFAULT_MAX_FRAMES:,} and {RUN_FRAMES:,}." in said
+    assert f"else after {RUN_SECONDS:g} and {START_SECONDS:g}." in said
 
 
 def test_help_loads_nothing_heavy():
@@ -659,7 +667,7 @@ def test_a_step_without_end_is_the_models_mistake(folder, monkeypatch):
     endless = words[: words.index('"3"')]
     use(monkeypatch, ScriptedRuntime([*endless, '"' + "7" * 5000]))
     shown = " ".join(invoke("predict", "total.py::total").stdout.split())
-    assert "without ending a frame. That is the model's mistake" in shown
+    assert "without ending a step. That is the model's mistake" in shown
     assert "--context" not in shown
 
 

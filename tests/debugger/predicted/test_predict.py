@@ -243,11 +243,12 @@ def loop(path: Path, n: int = 3, **options) -> tuple[Trace, ScriptedRuntime]:
     return record_in_process(LOOP, f"f({n})"), runtime
 
 
-def test_a_frame_budget_ends_a_prediction(tmp_path):
+@pytest.mark.parametrize(("budget", "said"), [(1, "1 step"), (4, "4 steps")])
+def test_a_frame_budget_ends_a_prediction(budget, said, tmp_path):
     actual, runtime = loop(tmp_path)
-    trace = predict(runtime, target_of(LOOP, "f(3)"), "f(3)", max_frames=4)
-    assert trace.frames == actual.frames[:4]
-    assert trace.outcome == Outcome(Ending.OUT_OF_FRAMES, detail="The prediction was stopped after 4 frames.")
+    trace = predict(runtime, target_of(LOOP, "f(3)"), "f(3)", max_frames=budget)
+    assert trace.frames == actual.frames[:budget]
+    assert trace.outcome == Outcome(Ending.OUT_OF_FRAMES, detail=f"The prediction was stopped after {said}.")
 
 
 def test_a_full_context_ends_a_prediction_with_its_frames(tmp_path):
@@ -270,7 +271,7 @@ def test_a_string_without_an_end_is_given_up(tmp_path):
     counting = ", ".join(map(str, range(1000)))
     runtime = ScriptedRuntime([*GIVEN, Special.LINE, '{"n": "..", "total": "[' + counting])
     trace = predict(runtime, target_of(LOOP, "f(3)"), "f(3)")
-    assert trace.outcome == Outcome(Ending.OUT_OF_CONTEXT, detail="The model wrote 2048 tokens without ending a frame.")
+    assert trace.outcome == Outcome(Ending.OUT_OF_CONTEXT, detail="The model wrote 2048 tokens without ending a step.")
 
 
 def test_without_limits_the_model_may_leave_its_format(tmp_path):

@@ -74,7 +74,7 @@ def test_a_prediction_in_circles_is_given_up_early(tmp_path, monkeypatch):
         runtime = ScriptedRuntime([*GIVEN, Special.LINE, '{"n": "..", "total": "' + "'ab" * 2000])
         trace = predict(runtime, target_of(LOOP, "f(3)"), "f(3)", drafting=drafting)
         assert trace.outcome.ending is Ending.OUT_OF_CONTEXT
-        assert trace.outcome.detail == "The model repeated itself for 128 tokens without ending a frame."
+        assert trace.outcome.detail == "The model repeated itself for 128 tokens without ending a step."
         assert len(trace.frames) == 1
 
 
