@@ -29,6 +29,7 @@ def test_nothing_of_humaneval_is_learned_from_or_used_to_measure_mbpp():
 
 
 def test_a_tenth_of_mbpp_is_held_out_and_kept_out():
+    assert of("MBPP")  # or the test is skipped
     train, held_out = mbpp(False), mbpp(True)
     assert len(train) + len(held_out) > 950
     assert 0.07 < len(held_out) / (len(train) + len(held_out)) < 0.13
@@ -43,6 +44,7 @@ def test_a_tenth_of_mbpp_is_held_out_and_kept_out():
 
 
 def test_a_helper_of_one_statement_is_nobodys():
+    assert of("MBPP")  # or the test is skipped
     held_out = next(function for function in mbpp(True) if len(function.source.split("\n")) == 3)
     source = held_out.source + "\n\ndef unlike_any_other(aa):\n    return aa * 12345 - 54321\n"
     assert not forbidden(source, "unlike_any_other(1)", False)
