@@ -1,7 +1,7 @@
 """Causal attention for training on CPUs: queries in blocks, each with the keys that it can see and no others.
 
-PyTorch's own kernels for CPUs reach a fifth of what its matrix products do, and eager attention computes the half
-that is masked, too (nano/LOG.md has the times).
+PyTorch's own kernels for CPUs are slow, and eager attention computes the half that is masked, too
+(`python -m bench.attention` has the times).
 """
 
 from __future__ import annotations
