@@ -125,6 +125,7 @@ class CallCosts:
     SIZES = (1, 2, 4, 8, 16, 32, 64, VERIFY_TOKENS)
 
     BEHIND = (128, 512, 2048, 4096)
+    """Tokens of a sequence before the call."""
 
     def __init__(self, runtime: Runtime, text: Sequence[int]) -> None:
         """Measure behind the first tokens of a text; the least of three counts."""
