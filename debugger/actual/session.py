@@ -351,7 +351,10 @@ class Session:
         breakpoints = [{"line": _breakpoint_line(SNAPSHOT)}]
         source = {"path": str(SNAPSHOT)}
         client.request("setBreakpoints", {"source": source, "breakpoints": breakpoints}, deadline=deadline)
-        client.request("configurationDone", deadline=deadline)
+        # From here on the user's module runs: where it ends the process at once, the answer may be lost with it, and
+        # whoever awaits the first stop learns of the end.
+        with contextlib.suppress(ClosedError):
+            client.request("configurationDone", deadline=deadline)
 
     def _wait(self) -> None:
         self.process.wait()

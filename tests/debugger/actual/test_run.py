@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from debugger.actual.dap import Client, ClosedError
 from debugger.actual.record import record_in_process
 from debugger.actual.run import RunError, run, run_many
 from debugger.trace import Ending, Event
@@ -272,6 +273,21 @@ def test_a_call_that_cannot_be_run_is_told_in_one_sentence(text, call, sentence,
     assert str(caught.value).startswith(sentence)
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith(".")
+
+
+def test_a_process_that_is_gone_before_debugpy_could_answer_is_told_as_what_it_is(program, monkeypatch):
+    request = Client.request
+
+    def request_of_a_slow_client(client: Client, command: str, *arguments, **deadline):
+        answer = request(client, command, *arguments, **deadline)
+        if command == "configurationDone":
+            raise ClosedError
+        return answer
+
+    monkeypatch.setattr(Client, "request", request_of_a_slow_client)
+    with pytest.raises(RunError) as caught:
+        run(program("import os\nos._exit(3)\n"), "f()")
+    assert str(caught.value) == "program.py left with exit code 3 while it was imported."
 
 
 def test_an_import_that_does_not_end_is_ended_and_told_in_one_sentence(program, monkeypatch):
