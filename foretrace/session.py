@@ -425,22 +425,29 @@ class Session:
         found = self._store.get(asked)
         if found is None:
             expected: Sequence[Frame] = ()
-            before = self._store.before_an_edit(asked, target.file.path) if actual is None else None
-            if before is not None:
-                text, frames = before
-                expected = carried_over(frames, SourceFile.from_text("", text).lines, target.file.lines)
+            latest = self._store.latest(asked, target.file.path) if actual is None else None
+            if latest is not None:
+                text, before = latest
+                is_whole = before.outcome.ending is not Ending.OUT_OF_FRAMES and len(before.frames) < max_frames
+                if text == target.file.text and is_whole:
+                    return self._shown_again(before), actual
+                expected = carried_over(before.frames, SourceFile.from_text("", text).lines, target.file.lines)
             predicted, actual = self._newly_predicted(target, call, actual, max_frames, expected)
             if actual is None:
                 self._store.note_latest(asked, target.file.path)
             self._store.put(asked, predicted, [frame.surprise for frame in actual.frames] if actual else [])
             return predicted, actual
         predicted, surprise = found
-        for frame in predicted.frames:
-            self._on_frame(frame)
+        self._shown_again(predicted)
         if actual is not None and len(surprise) == len(actual.frames):
             frames = [replace(frame, surprise=each) for frame, each in zip(actual.frames, surprise, strict=True)]
             actual = replace(actual, frames=tuple(frames))
         return predicted, actual
+
+    def _shown_again(self, predicted: Trace) -> Trace:
+        for frame in predicted.frames:
+            self._on_frame(frame)
+        return predicted
 
     def _newly_predicted(
         self, target: Target, call: str, actual: Trace | None, max_frames: int, expected: Sequence[Frame] = ()

@@ -85,18 +85,18 @@ class Store:
             self._cache.set(_key(asked), value)
 
     def note_latest(self, asked: Mapping[str, Any], path: Path) -> None:
-        """Let `before_an_edit` find the prediction made for that input, of a function in that file."""
+        """Let `latest` find the prediction made for that input, of a function in that file."""
         if self._cache is not None:
             with contextlib.suppress(*_FAILURES):
-                self._cache.set(_whatever_the_text(asked, path), _key(asked))
+                self._cache.set(_question(asked, path), _key(asked))
 
-    def before_an_edit(self, asked: Mapping[str, Any], path: Path) -> tuple[str, tuple[Frame, ...]] | None:
-        """The latest prediction whose input was the same but for the file's text: that text, and the frames."""
+    def latest(self, asked: Mapping[str, Any], path: Path) -> tuple[str, Trace] | None:
+        """The latest prediction whose input was the same but for the file's text and the frames allowed; that text."""
         if self._cache is None:
             return None
         try:
-            found: Any = self._cache.get(self._cache.get(_whatever_the_text(asked, path)))
-            return found and (found["input"]["source"], _trace_from(found["predicted"]).frames)
+            found: Any = self._cache.get(self._cache.get(_question(asked, path)))
+            return found and (found["input"]["source"], _trace_from(found["predicted"]))
         except _FAILURES:
             return None
 
@@ -135,8 +135,9 @@ def input_of(
     }
 
 
-def _whatever_the_text(asked: Mapping[str, Any], path: Path) -> str:
-    return _key({**asked, "source": None, "path": str(path.resolve())})
+def _question(asked: Mapping[str, Any], path: Path) -> str:
+    """The key of what stays the same while a file is edited, and asked about for more or fewer frames."""
+    return _key({**asked, "source": None, "max_frames": None, "path": str(path.resolve())})
 
 
 def _key(asked: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 import foretrace
 from debugger.actual.record import record_in_process
 from debugger.actual.session import START_SECONDS
-from debugger.predicted.predict import DEFAULT_MAX_FRAMES
+from debugger.predicted.predict import DEFAULT_MAX_FRAMES, predict
 from debugger.report import Model
 from debugger.trace import frame_to_json
 from foretrace.cli import app
@@ -692,6 +692,29 @@ def test_a_prediction_is_kept_and_taken_again_and_both_can_be_left_out(folder):
         outputs.append(document)
         assert cache.exists() == (options == [])
     assert outputs[0] == outputs[1] == outputs[2]
+
+
+def test_a_kept_prediction_serves_other_limits_than_its_own(folder, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    drafts: list[int] = []
+
+    def counting(*given, expected, **named):
+        drafts.append(len(expected))
+        return predict(*given, expected=expected, **named)
+
+    monkeypatch.setattr("debugger.predicted.predict.predict", counting)
+
+    def predicted(limit: int):
+        result = invoke("predict", "total.py", "--call", "total(2)", "--format", "json", "--max-frames", str(limit))
+        return json.loads(result.stdout)["results"][0]["predicted"]
+
+    first, whole = predicted(2), predicted(100)
+    assert first["outcome"]["ending"] == "out of frames" and whole["outcome"]["ending"] == "returned"
+    assert whole["frames"][:2] == first["frames"]
+    assert drafts == [0, 2], "the shorter one is drafted"
+    assert predicted(90) == whole and drafts == [0, 2], "and the whole one is whole for any limit that it keeps to"
+    count = len(whole["frames"])
+    assert predicted(count - 1)["frames"] == whole["frames"][:-1] and drafts == [0, 2, count]
 
 
 def test_what_the_model_read_of_a_long_source_is_kept_unless_told_otherwise(folder):

@@ -122,15 +122,16 @@ def test_several_processes_share_it(tmp_path, target, gguf):
                 assert store.get({**asked(target, gguf), "call": f"f({number}, {index})"}) is not None
 
 
-def test_an_edited_file_finds_what_was_predicted_before(tmp_path, target, gguf):
+def test_an_edited_file_and_another_limit_find_what_was_predicted_before(tmp_path, target, gguf):
     path = target.file.path
     edited = dataclasses.replace(target, file=dataclasses.replace(target.file, text="def f(n):\n    return -n\n"))
     with Store(tmp_path / "store") as store:
         before, after = asked(target, gguf), asked(edited, gguf)
-        assert store.before_an_edit(after, path) is None
+        assert store.latest(after, path) is None
         store.put(before, TRACE, [])
         store.note_latest(before, path)
         assert store.get(after) is None
-        assert store.before_an_edit(after, path) == (target.file.text, TRACE.frames)
-        assert store.before_an_edit(asked(edited, gguf, call="f(4)"), path) is None
-        assert store.before_an_edit(after, tmp_path / "other.py") is None
+        assert store.latest(after, path) == (target.file.text, TRACE)
+        assert store.latest(asked(target, gguf, max_frames=11), path) == (target.file.text, TRACE)
+        assert store.latest(asked(edited, gguf, call="f(4)"), path) is None
+        assert store.latest(after, tmp_path / "other.py") is None
