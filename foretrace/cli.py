@@ -431,7 +431,7 @@ def _check(
 ) -> int:
     from debugger.report.result import Report, Result
     from foretrace.output import Bar, Writer
-    from foretrace.session import Session, UsageError, exit_code, find_jobs
+    from foretrace.session import Exit, Session, UsageError, exit_code, find_jobs
 
     if spelling is Format.CWM and mode is not Mode.RUN:
         raise UsageError("--format cwm writes real runs only: use it with `foretrace run`.")
@@ -450,16 +450,24 @@ def _check(
         with bar.aside():
             for warning in session.warnings:
                 typer.echo(f"foretrace: {warning}", err=True)
-        for job in jobs:
-            if session.has_run(job):
-                continue
-            bar.begin(job.call or job.name)
-            results.append(session.check(job))
-            bar.end()
-            with bar.aside():
-                writer.add(Report((), session.model, session.python), results[-1])
+        interrupted = False
+        try:
+            for job in jobs:
+                if session.has_run(job):
+                    continue
+                bar.begin(job.call or job.name)
+                results.append(session.check(job))
+                bar.end()
+                with bar.aside():
+                    writer.add(Report((), session.model, session.python), results[-1])
+        except KeyboardInterrupt:
+            if not results:
+                raise
+            interrupted = True  # what is finished may have taken an hour
         report = Report(tuple(results), session.model, session.python)
     writer.finish(report)
+    if interrupted:
+        return _complain(f"Interrupted after {len(results)} of {len(jobs)} calls.", Exit.INTERRUPTED)
     return exit_code(results)
 
 

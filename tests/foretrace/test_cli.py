@@ -314,6 +314,23 @@ def test_code_that_misbehaves_is_reported_call_by_call(folder):
         assert entry["status"] == "done" or entry["detail"].endswith(".")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="SIGINT to one process is of POSIX")
+def test_what_is_finished_is_reported_when_the_rest_is_interrupted(folder):
+    text = "import pathlib, time\n\n\ndef f(n):\n    if n:\n        pathlib.Path('begun').touch()\n        time.sleep(60)\n"
+    (folder / "slow.py").write_text(text)
+    options = ["--call", "f(0)", "--call", "f(1)", "--timeout", "60", "--format", "json", "--output", "out.json"]
+    process = start("run", "slow.py", *options, cwd=folder)
+    deadline = time.monotonic() + 60
+    while not (folder / "begun").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert finish(process) == (130, "", "foretrace: Interrupted after 1 of 2 calls.\n")
+    document = json.loads((folder / "out.json").read_text())
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert [result["call"] for result in document["results"]] == ["f(0)"]
+
+
 def test_a_file_of_any_spelling_is_reported_on_any_terminal(folder):
     text = (
         "\ufeff# foretrace: größe('<|frame_sep|>')\r\n"
