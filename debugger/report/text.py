@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -21,6 +22,7 @@ ROWS = 24
 _SURE = 0.9
 """Values that the model gave at least this probability are shown without it."""
 _MAX_OUTPUT = 300
+_INDENT = 2
 
 _LOOKS = {
     Status.CONFIRMED: ("✓", "green"),
@@ -97,24 +99,27 @@ def _print_table(console: Console, result: Result, full: bool) -> None:
     rows = rows_of(result, 10_000 if full else value_width)
     if not rows:
         return
+    heads = ["predicted", "real run"] if both else ["predicted" if result.predicted is not None else "real run"]
+    position = first_difference(rows)
+    first = None if position is None else rows[position]
+    cells: list[tuple[str | Text, ...]] = []
+    for row in rows if full else window(telling(rows), ROWS):
+        if isinstance(row, int):
+            cells.append(("", "", Text(f"… {row} more steps", "bright_black")))
+        elif both:
+            cells.append((*_marks(row, row is first), _code(row), _cell(row.predicted, row), _real_cell(row)))
+        else:
+            cells.append(("", str(row.line), _code(row), _cell(row.predicted or row.actual, row)))
+    values = [max(len(head), *(cell_len(str(c[n])) for c in cells if len(c) > n)) for n, head in enumerate(heads, 3)]
+    left = console.width - _INDENT - len("▶ ") - len("line ") - sum(width + 1 for width in values)
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bright_black", pad_edge=False)
     table.add_column("")
     table.add_column("line", justify="right", style="bright_black")
-    table.add_column("code", no_wrap=True, overflow="ellipsis", max_width=max(20, console.width * 2 // 5))
-    if both:
-        table.add_column("predicted", overflow="fold")
-        table.add_column("real run", overflow="fold")
-    else:
-        table.add_column("predicted" if result.predicted is not None else "real run", overflow="fold")
-    position = first_difference(rows)
-    first = None if position is None else rows[position]
-    for row in rows if full else window(telling(rows), ROWS):
-        if isinstance(row, int):
-            table.add_row("", "", Text(f"… {row} more steps", "bright_black"))
-        elif both:
-            table.add_row(*_marks(row, row is first), _code(row), _cell(row.predicted, row), _real_cell(row))
-        else:
-            table.add_row("", str(row.line), _code(row), _cell(row.predicted or row.actual, row))
+    table.add_column("code", no_wrap=True, overflow="ellipsis", max_width=max(20, console.width * 2 // 5, left))
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for each in cells:
+        table.add_row(*each)
     console.print(_indented(table), highlight=False)
     for name, trace in (("prediction", result.predicted), ("real run", result.actual)):
         if trace is not None and is_cut(trace):
@@ -131,7 +136,7 @@ def _why(result: Result, outcome: Outcome) -> str:
 
 
 def _indented(content: RenderableType) -> Padding:
-    return Padding(content, (0, 0, 0, 2), expand=False)
+    return Padding(content, (0, 0, 0, _INDENT), expand=False)
 
 
 def _marks(row: Row, first: bool) -> tuple[Text, str]:

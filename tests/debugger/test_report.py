@@ -221,6 +221,13 @@ def test_no_markup_in_user_text_is_interpreted():
     assert "[bold]x[/bold]" in text
 
 
+def test_code_has_the_room_that_values_leave():
+    program = "def f(n):\n    return n  # " + "x" * 60 + "\n"
+    shown = result("f(1)", program, actual=record_in_process(program, "f(1)"))
+    assert "x" * 60 in text_of(shown, width=110) and "x" * 60 not in text_of(shown, width=80)
+    assert all(len(line) <= 80 for line in text_of(shown, width=80).splitlines())
+
+
 def test_a_narrow_terminal_loses_no_row():
     assert text_of(result("total(4)", WRONG_SUM), width=40).count("▶") == 2  # the row, and the legend
 
