@@ -24,6 +24,8 @@ _VERSION = sys.version_info[:2]
 _LEAVES = frozenset({"RETURN_VALUE", "RETURN_CONST", "RERAISE", "RAISE_VARARGS"})
 _JUMPS_ALWAYS = frozenset({"JUMP_ABSOLUTE", "JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT"})
 _SETS_UP_BLOCK = frozenset({"SETUP_FINALLY", "SETUP_WITH", "SETUP_ASYNC_WITH"})
+_LOADS = frozenset({"LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_DEREF"})
+_DELETES = frozenset({"DELETE_FAST", "DELETE_DEREF", "LOAD_FAST_AND_CLEAR"})
 _NEVER_STARTS_LINE = frozenset(
     {"RESUME", "END_FOR", "END_SEND", "END_ASYNC_FOR"} if _VERSION >= (3, 12) else {"RESUME"}
 )
@@ -66,6 +68,12 @@ class Instruction:
     """An exception raised here can leave the frame."""
     is_target: bool
     """A jump or an exception can lead here."""
+    loads: str | None
+    """The one of the function's locals, cells among them, whose value it takes, if that is all it does."""
+    stores: tuple[str, ...]
+    """The function's locals, cells among them, that it gives a value."""
+    deletes: tuple[str, ...]
+    """Those that have none after it."""
 
     @property
     def reraises(self) -> bool:
@@ -122,6 +130,9 @@ class Graph:
                     handlers=tuple(sorted(handler for handler in caught[index] if handler is not None)),
                     uncaught=None in caught[index],
                     is_target=index in targets,
+                    loads=instruction.argval if instruction.opname in _LOADS else None,
+                    stores=_stored(instruction),
+                    deletes=(instruction.argval,) if instruction.opname in _DELETES else (),
                 )
                 for index, instruction in enumerate(raw)
             ),
@@ -154,6 +165,18 @@ class Graph:
 
 def _lines_by_offset(code: CodeType) -> dict[int, int]:
     return {offset: line for start, end, line in code.co_lines() if line is not None for offset in range(start, end, 2)}
+
+
+def _stored(instruction: dis.Instruction) -> tuple[str, ...]:
+    match instruction.opname:
+        case "STORE_FAST" | "STORE_DEREF":
+            return (instruction.argval,)
+        case "STORE_FAST_STORE_FAST":
+            return instruction.argval
+        case "STORE_FAST_LOAD_FAST":
+            return instruction.argval[:1]
+        case _:
+            return ()
 
 
 def _successors(raw: list[dis.Instruction], index: int, position: dict[int, int]) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import CodeType
 
+from debugger.bindings import UNBOUND, Binding, Cells
 from debugger.bytecode import Graph, Instruction, Reports, Step
 from debugger.callers import calling_lines, lines_that_call, words
 
@@ -37,6 +38,9 @@ _DROPPING = words(
     """
 )
 """Release a value: user code runs only if that closes a generator or calls `__del__`."""
+
+_TIDYING = words("NOP POP_BLOCK POP_TOP ROT_TWO SWAP")
+"""What is between the value of a `return` in a loop and its end: the loop's iterator goes."""
 
 _LOADING = words(
     """
@@ -64,6 +68,10 @@ class Next:
     """User code can be called before it."""
     raises: bool = False
     """An `exception` event can come before it."""
+    bindings: Mapping[int, Binding] = field(default_factory=dict[int, Binding], hash=False)
+    """For each of `lines` what happens to locals on the way; none where that cannot be told."""
+    returns: str | None = None
+    """The local whose value a `return` event gives back, as it stands: nothing else comes before it."""
 
 
 _NOTHING = Next()
@@ -108,10 +116,14 @@ class CodeFlow:
         """All lines that a `line` event of this code can carry."""
         return frozenset(self.after_lines)
 
+    def has(self, names: Collection[str]) -> bool:
+        """Whether all of these can be in its locals."""
+        return set(names).issubset(self.variables)
+
     def enters_with(self, names: Collection[str]) -> bool:
         """Whether these can be the names of its locals when it is entered afresh."""
         if self.entering is None:
-            return set(names) <= set(self.variables)
+            return self.has(names)
         return set(self.entering) - self.captured <= set(names) <= set(self.entering)
 
     def next(self, line: int) -> Next:
@@ -168,7 +180,8 @@ class ModuleFlow:
         tree = ast.parse(text, filename)
         module = compile(tree, filename, "exec", dont_inherit=True)
         effects = _Effects.of(tree, calls)
-        found = list(_flows(module, None, "", effects))
+        cells = Cells.of(module)
+        found = list(_flows(module, None, "", effects, cells))
         return cls(tuple(sorted(found, key=lambda flow: flow.first_line)))
 
     def code_at(self, first_line: int, name: str) -> CodeFlow | None:
@@ -192,6 +205,8 @@ class _Effects:
     """The only lines from which calls can reach functions of this file; None: any."""
     called_from: Mapping[str, frozenset[int]]
     """The only lines from which a function of the module can be called, for those of which that is known."""
+    binds_otherwise: bool
+    """Locals can get values by other means than instructions, as a frame's own `f_locals`."""
 
     @classmethod
     def of(cls, tree: ast.Module, calls: Iterable[str]) -> _Effects:
@@ -211,7 +226,9 @@ class _Effects:
         )
         operators_call = suspends or hides or escapes
         lines = None if operators_call else calling_lines(tree)
-        return cls(operators_call, suspends or "__del__" in functions, lines, lines_that_call(tree, entering))
+        binds_otherwise = any(isinstance(node, ast.Attribute) and node.attr == "f_locals" for node in nodes)
+        closes = suspends or "__del__" in functions
+        return cls(operators_call, closes, lines, lines_that_call(tree, entering), binds_otherwise)
 
     def of_instruction(self, instruction: Instruction, *, in_class_body: bool) -> tuple[bool, bool]:
         """Whether it can call user code, and whether it can raise."""
@@ -257,14 +274,15 @@ def _entering(code: CodeType, variables: tuple[str, ...]) -> tuple[str, ...] | N
     return tuple(name for name in variables if name in names)
 
 
-def _flows(code: CodeType, parent: CodeFlow | None, prefix: str, effects: _Effects) -> Iterator[CodeFlow]:
+def _flows(code: CodeType, parent: CodeFlow | None, prefix: str, effects: _Effects, cells: Cells) -> Iterator[CodeFlow]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             qualname = prefix + constant.co_name
-            flow = _Analysis(constant, effects).flow(parent, qualname)
+            flow = _Analysis(constant, effects, cells.changed_elsewhere(constant)).flow(parent, qualname)
             yield flow
             is_function = constant.co_flags & inspect.CO_NEWLOCALS
-            yield from _flows(constant, flow, f"{qualname}.<locals>." if is_function else f"{qualname}.", effects)
+            inside = f"{qualname}.<locals>." if is_function else f"{qualname}."
+            yield from _flows(constant, flow, inside, effects, cells)
 
 
 def _variables(code: CodeType, graph: Graph) -> tuple[str, ...]:
@@ -294,17 +312,29 @@ class _Collected:
     yield_lines: set[int] = field(default_factory=set[int])
     calls: bool = False
     raises: bool = False
+    bindings: dict[int, Binding] = field(default_factory=dict[int, Binding])
+    returns: str | None = None
+
+    def reach(self, line: int, binding: Binding) -> None:
+        self.lines.add(line)
+        self.bindings[line] = binding.either(self.bindings.get(line))
 
     def as_next(self) -> Next:
         return Next(
-            frozenset(self.lines), frozenset(self.return_lines), frozenset(self.yield_lines), self.calls, self.raises
+            frozenset(self.lines),
+            frozenset(self.return_lines),
+            frozenset(self.yield_lines),
+            self.calls,
+            self.raises,
+            self.bindings,
+            self.returns,
         )
 
 
 class _Analysis:
     """Follows one code object's graph from every place where a `line` event can come to the next such places."""
 
-    def __init__(self, code: CodeType, effects: _Effects) -> None:
+    def __init__(self, code: CodeType, effects: _Effects, changed_elsewhere: Collection[str]) -> None:
         self._code = code
         self._graph = Graph.of(code)
         self._instructions = self._graph.instructions
@@ -315,18 +345,19 @@ class _Analysis:
         )
         self._calls = [calls for calls, _ in effect]
         self._raises = [calls or raises for calls, raises in effect]
-        self._unwinding_calls = effects.releases_call
+        self._calls_on_release = effects.releases_call
+        self._binds = not in_class_body and not effects.binds_otherwise
+        # A comprehension that is a part of its function, from 3.12 on, puts back what it found: a value, or none.
+        put_back = {n for each in self._instructions if each.name == "LOAD_FAST_AND_CLEAR" for n in each.deletes}
+        self._free = frozenset(put_back.union(changed_elsewhere))
         self._called_from = effects.called_from
         self._reached = self._reach()
+        self._reported_twice = self._lines_reported_twice()
         self._handled = self._lines_by_handler()
 
     def flow(self, parent: CodeFlow | None, qualname: str) -> CodeFlow:
         code, graph = self._code, self._graph
-        twice = self._lines_reported_twice()
-        after_lines = {
-            line: self._explore([(start, None) for start in starts], _Collected({line} & twice))
-            for line, starts in self._starts().items()
-        }
+        after_lines = {line: self._after_line(line, starts) for line, starts in self._starts().items()}
         return CodeFlow(
             name=code.co_name,
             qualname=qualname,
@@ -345,9 +376,40 @@ class _Analysis:
 
     def _entry(self) -> Next:
         start = self._instructions[self._graph.start]
+        found = _Collected(raises=self._is_generator)
         if start.name != "RESUME" and start.line is not None:  # Python 3.10 reports the first instruction itself
-            return Next(lines=frozenset({start.line}), raises=self._is_generator)
-        return self._explore([(self._graph.start, None)], _Collected(raises=self._is_generator))
+            found.reach(start.line, UNBOUND)
+        else:
+            self._explore([(self._graph.start, None)], found)
+        return self._with_bindings(found)
+
+    def _after_line(self, line: int, starts: Collection[int]) -> Next:
+        found = _Collected()
+        if line in self._reported_twice:
+            found.reach(line, UNBOUND)
+        self._explore([(start, None) for start in starts], found)
+        found.returns = self._returned(starts)
+        return self._with_bindings(found)
+
+    def _returned(self, starts: Collection[int]) -> str | None:
+        """The name that a line returns which does nothing else, as `return total`."""
+        names = {self._returned_from(start) for start in starts}
+        return names.pop() if len(names) == 1 and not self._is_generator else None
+
+    def _returned_from(self, start: int) -> str | None:
+        for instruction in self._instructions[start + 1 :]:
+            if instruction.name == "RETURN_VALUE":
+                return self._instructions[start].loads
+            if instruction.name not in _TIDYING or self._calls_on_release:
+                return None
+        return None
+
+    def _with_bindings(self, found: _Collected) -> Next:
+        if not self._binds:
+            found.bindings.clear()
+        for line, binding in found.bindings.items():
+            found.bindings[line] = Binding(binding.certain - self._free, binding.possible | self._free)
+        return found.as_next()
 
     def _starts(self) -> dict[int, set[int]]:
         """For each line the instructions at which a `line` event can report it."""
@@ -426,18 +488,20 @@ class _Analysis:
                 lines.add(instruction.line)
         return lines
 
-    def _explore(self, starts: Iterable[_State], collected: _Collected | None = None) -> Next:
-        """What can happen from right before the states `starts` up to the next `line` event."""
-        found = collected or _Collected()
-        seen: set[_State] = set()
-        todo = list(starts)
+    def _explore(self, starts: Iterable[_State], found: _Collected) -> None:
+        """Find what can happen from right before the states `starts` up to the next `line` event."""
+        seen: dict[_State, Binding] = {}
+        todo = [(state, UNBOUND) for state in starts]
         while todo:
-            state = todo.pop()
-            if state in seen:
+            state, binding = todo.pop()
+            known = seen.get(state)
+            binding = binding.either(known)
+            if binding == known:
                 continue
-            seen.add(state)
+            seen[state] = binding
             index, origin = state
             instruction = self._instructions[index]
+            binding = binding.after(instruction)
             found.calls = found.calls or self._calls[index]
             found.raises = found.raises or self._raises[index]
             if instruction.line is not None:
@@ -447,23 +511,30 @@ class _Analysis:
                     found.yield_lines.add(instruction.line)
             if instruction.name == "POP_EXCEPT" and self._instructions[index + 1].name != "RERAISE":
                 origin = None
-            todo.extend(self._steps_on(index, origin, instruction.successors, Step.NEXT, found.lines))
+            on = self._steps_on(index, origin, instruction.successors, Step.NEXT, found, binding)
+            todo.extend((state, binding) for state in on)
             if instruction.reraises:
                 raised = origin if instruction.restores_line else instruction.line
-                todo.extend(self._steps_on(index, raised, instruction.handlers, Step.RERAISE, found.lines))
+                on = self._steps_on(index, raised, instruction.handlers, Step.RERAISE, found, binding)
+                todo.extend((state, binding) for state in on)
                 if instruction.uncaught:
                     found.return_lines |= self._unwinding_lines(index) if raised is None else {raised}
-        return found.as_next()
 
     def _steps_on(
-        self, before: int, origin: int | None, targets: Iterable[int], step: Step, lines: set[int]
+        self,
+        before: int,
+        origin: int | None,
+        targets: Iterable[int],
+        step: Step,
+        found: _Collected,
+        binding: Binding = UNBOUND,
     ) -> Iterator[_State]:
         """Note the lines that steps can report; the states to go on from where a report is not certain."""
         for after in targets:
             reports = self._graph.reports(before, after, step)
             line = self._instructions[after].line
             if reports is not Reports.NO and line is not None:
-                lines.add(line)
+                found.reach(line, binding)
             if reports is not Reports.YES:
                 yield after, origin
 
@@ -486,7 +557,7 @@ class _Analysis:
         return {line: self._after_exception(line, indices) for line, indices in sources.items()}
 
     def _after_exception(self, line: int, indices: list[int]) -> Next:
-        found = _Collected(calls=self._unwinding_calls)
+        found = _Collected(calls=self._calls_on_release)
         if self._is_generator and line == self._graph.call_line:
             found.return_lines.add(line)
         starts: list[_State] = []
@@ -494,7 +565,9 @@ class _Analysis:
             instruction = self._instructions[index]
             if instruction.uncaught:
                 found.return_lines.add(line)
-            starts.extend(self._steps_on(index, line, instruction.handlers, Step.RAISE, found.lines))
+            starts.extend(self._steps_on(index, line, instruction.handlers, Step.RAISE, found))
             if instruction.swallows_stop:
-                starts.extend(self._steps_on(index, None, instruction.successors, Step.NEXT, found.lines))
-        return self._explore(starts, found)
+                starts.extend(self._steps_on(index, None, instruction.successors, Step.NEXT, found))
+        self._explore(starts, found)
+        found.bindings.clear()  # what the line did before it raised is not told
+        return found.as_next()

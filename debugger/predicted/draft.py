@@ -376,7 +376,7 @@ class FrameDrafter:
         if len(parts) == 1:
             entries, name, value = _split(beginning)
             names = {*entries, *([name] if name and value is not None else [])}
-            fitting = [step for step in steps if step.code and names <= set(step.code.variables)] or steps
+            fitting = [step for step in steps if step.code and step.code.has(names)] or steps
             guess = self._expectation.guess(scene, fitting)
             if guess is None:
                 return None
@@ -388,7 +388,7 @@ class FrameDrafter:
             names = parse_locals(beginning)
         except FormatError:
             raise _Enough from None
-        fitting = with_names(steps, names.keys())
+        fitting = with_names(steps, names.keys(), scene.locals_at.get(scene.position.depth, {}))
         guess = self._line_written(scene, fitting, parts[1], Special.FRAME)
         written = {name: Text(text, "written") for name, text in names.items()}
         return guess and Guess(guess.step, guess.kind, written)

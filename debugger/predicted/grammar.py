@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+
+from debugger.predicted.codec import UNCHANGED
 
 _SIMPLE_ESCAPES = frozenset('"\\nrtbf')
 _HEX = frozenset("0123456789abcdef")
@@ -72,7 +74,8 @@ class LocalsGrammar:
     """JSON objects as `json.dumps` writes them, from names that the code has to strings that hold a `repr`.
 
     `required` are the names that were there before, in their order; each comes back unless it is in `removable`. Names
-    in `unchanged` may have the value `".."`. New names come from `variables`.
+    in `unchanged` may have the value `".."`. New names come from `variables`, and all in `needed` do. Those in `fixed`
+    have this `repr`, or `".."` where they may.
     """
 
     def __init__(
@@ -81,12 +84,19 @@ class LocalsGrammar:
         required: Sequence[str] = (),
         removable: Collection[str] = (),
         unchanged: Collection[str] = (),
+        needed: Collection[str] = (),
+        fixed: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare to follow one LOCALS from `start`."""
         self._variables = [_escaped(name) for name in variables]
         self._required = [_escaped(name) for name in required]
         self._removable = {_escaped(name) for name in removable}
         self._unchanged = {_escaped(name) for name in unchanged}
+        self._needed = {_escaped(name) for name in needed}
+        self._fixed = {
+            _escaped(name): [_escaped(text), *([UNCHANGED] if name in unchanged else [])]
+            for name, text in (fixed or {}).items()
+        }
 
     start = State(_In.START)
 
@@ -122,7 +132,9 @@ class LocalsGrammar:
             case _In.VALUE_SPACE, " ":
                 return replace(state, inside=_In.VALUE_QUOTE)
             case _In.VALUE_QUOTE, '"':
-                return replace(state, inside=_In.VALUE, value=_Value.EMPTY)
+                return replace(state, inside=_In.VALUE, value=_Value.EMPTY, key="")
+            case _In.VALUE, _ if state.names[-1] in self._fixed:
+                return self._step_in_fixed(state, character)
             case _In.VALUE, _:
                 return step_in_string(state, character, state.names[-1] in self._unchanged, _In.NEXT_OR_END)
             case _In.NEXT_OR_END, "," if self._next_names(state.names):
@@ -131,6 +143,13 @@ class LocalsGrammar:
                 return replace(state, inside=_In.KEY_QUOTE)
             case _:
                 return None
+
+    def _step_in_fixed(self, state: State, character: str) -> State | None:
+        texts = self._fixed[state.names[-1]]
+        if character == '"' and state.key in texts:
+            return replace(state, inside=_In.NEXT_OR_END)
+        written = state.key + character
+        return replace(state, key=written) if any(text.startswith(written) for text in texts) else None
 
     def _next_names(self, names: tuple[str, ...]) -> list[str]:
         """Names that can be written next: the next required one (or ones behind removable ones), then new ones."""
@@ -144,7 +163,7 @@ class LocalsGrammar:
         return possible + [name for name in self._variables if name not in taken]
 
     def _complete(self, names: tuple[str, ...]) -> bool:
-        return all(name in self._removable for name in self._waiting(names))
+        return self._needed.issubset(names) and all(name in self._removable for name in self._waiting(names))
 
     def _waiting(self, names: tuple[str, ...]) -> list[str]:
         """Required names behind the last one written; all are behind a new name that was written."""
@@ -198,13 +217,14 @@ class ValueGrammar:
 
     start = State(_In.VALUE_QUOTE)
 
-    def __init__(self, beginning: str = "") -> None:
-        """Follow a VALUE that starts with `beginning`, as that of an exception does."""
-        self._beginning = beginning
+    def __init__(self, beginning: str = "", *, whole: bool = False) -> None:
+        """Follow a VALUE whose `repr` starts with `beginning`, as that of an exception does, or is it as a `whole`."""
+        self._beginning = _escaped(beginning)
+        self._whole = whole
 
     def advance(self, state: State, text: str) -> State | None:
         """The state after some more characters, or None if no VALUE goes on like that."""
-        if state.within_text and len(state.key) >= len(self._beginning) and _PLAIN.fullmatch(text):
+        if state.within_text and self._begun(state) and not self._whole and _PLAIN.fullmatch(text):
             return state
         current: State | None = state
         for character in text:
@@ -212,12 +232,17 @@ class ValueGrammar:
                 return None
             if current.inside is _In.VALUE_QUOTE:
                 current = replace(current, inside=_In.VALUE) if character == '"' else None
-            elif len(current.key) < len(self._beginning):
+            elif not self._begun(current):
                 fits = character == self._beginning[len(current.key)]
                 current = replace(current, key=current.key + character, value=_Value.TEXT) if fits else None
+            elif self._whole and character != '"':
+                return None
             else:
                 current = step_in_string(current, character, False, _In.DONE)
         return current
+
+    def _begun(self, state: State) -> bool:
+        return len(state.key) >= len(self._beginning)
 
 
 def step_in_string(state: State, character: str, may_be_unchanged: bool, after: _In) -> State | None:
@@ -245,6 +270,6 @@ def _step_in_escape(state: State, character: str) -> State | None:
     return replace(state, escape=0) if character in _SIMPLE_ESCAPES else None
 
 
-def _escaped(name: str) -> str:
-    """A name as JSON writes it between its quotes."""
-    return json.dumps(name)[1:-1]
+def _escaped(text: str) -> str:
+    """A text as JSON writes it between its quotes."""
+    return json.dumps(text)[1:-1]

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 
+from debugger.bindings import RUN_AT_ONCE, Binding
 from debugger.flow import CodeFlow, ModuleFlow, Next
 from debugger.predicted.prompt import MAIN_DEPTH
 from debugger.trace import Event
@@ -17,7 +18,6 @@ from debugger.trace import Event
 MAX_EXPLANATIONS = 16
 """Explanations kept at once; more than a handful never lasts beyond a few frames."""
 UNKNOWN_LINE = 0
-_COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +32,28 @@ class Step:
     """A RETURN that is a yield: the generator can be resumed."""
     resumes: bool = False
     """A CALL that resumes a generator."""
+    binding: Binding | None = None
+    """Of a LINE, what has become of the locals that its Python frame showed last; None where that cannot be told."""
+    returns: str | None = None
+    """Of a RETURN, the local whose value it gives back, where that is certain."""
+    is_inside: bool = False
+    """A CALL of a comprehension by the very Python frame that is around it."""
 
 
-def with_names(steps: Sequence[Step], names: Collection[str]) -> list[Step]:
-    """Those of `steps` whose locals can have these names, or all of them where none can."""
-    return [step for step in steps if step.code and _can_have(step, step.code, names)] or [*steps]
+def with_names(steps: Sequence[Step], names: Collection[str], shown: Collection[str]) -> list[Step]:
+    """Those of `steps` whose locals can have these names, or all of them where none can.
+
+    `shown` are the names that the Python frame that runs has shown last.
+    """
+    return [step for step in steps if step.code and _can_have(step, step.code, names, shown)] or [*steps]
 
 
-def _can_have(step: Step, code: CodeFlow, names: Collection[str]) -> bool:
+def _can_have(step: Step, code: CodeFlow, names: Collection[str], shown: Collection[str]) -> bool:
     if step.event is Event.CALL and not step.resumes:
         return code.enters_with(names)
-    return set(names) <= set(code.variables)
+    if step.binding is None:
+        return code.has(names)
+    return step.binding.certain.issubset(names) and step.binding.possible.issuperset({*names}.difference(shown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +109,14 @@ class _Explanation:
         else:
             stack = (*stack[:-1], _Activation(step.code, step.line, step.event))
         return _Explanation(stack, suspended, Place(step, depth, self.place))
+
+
+def _is_inside(code: CodeFlow, stack: Sequence[_Activation]) -> bool:
+    """Whether the frame on top must be the one that this code object, entered now, has its variables from."""
+    if code.parent is None or stack[-1].code is not code.parent:
+        return False
+    once = sum(activation.code is code.parent for activation in stack) == 1
+    return code.name in RUN_AT_ONCE or (code.name == "<genexpr>" and once)
 
 
 class Position:
@@ -205,12 +224,12 @@ class Position:
             return
         following = top.next()
         for line in sorted(following.lines):
-            yield Step(Event.LINE, line, top.code)
+            yield Step(Event.LINE, line, top.code, binding=following.bindings.get(line))
         # On a fresh line a yield comes before a return; a resumed generator has its yield behind it.
         for line in sorted(following.yield_lines):
             yield Step(Event.RETURN, line, top.code, suspends=True)
         for line in sorted(following.return_lines):
-            yield Step(Event.RETURN, line, top.code)
+            yield Step(Event.RETURN, line, top.code, returns=following.returns)
         if following.raises:
             yield Step(Event.EXCEPTION, top.line, top.code)
         if following.calls:
@@ -220,11 +239,11 @@ class Position:
                 return  # back in `main`, nothing is called anew: generators left open are closed
             for code in self._callable:
                 if self._can_be_called(code, top):
-                    yield Step(Event.CALL, code.first_line, code)
+                    yield Step(Event.CALL, code.first_line, code, is_inside=_is_inside(code, explanation.stack))
 
     @staticmethod
     def _can_be_called(code: CodeFlow, caller: _Activation) -> bool:
         """Comprehensions and class bodies run where they are written; else a function may have been passed around."""
-        if code.name in _COMPREHENSIONS or code.entering is None:
+        if code.name in RUN_AT_ONCE or code.entering is None:
             return code.parent is caller.code
         return code.called_from is None or caller.code is None or caller.line in code.called_from

@@ -31,6 +31,7 @@ from debugger.predicted.codec import (
     tokenize,
 )
 from debugger.predicted.confidence import calibrated
+from debugger.predicted.constants import Constants
 from debugger.predicted.draft import FrameDrafter, Odds
 from debugger.predicted.entry import certain_entry
 from debugger.predicted.evaluation import Evaluation, drive, drive_many
@@ -155,6 +156,7 @@ class Predictor:
         self._position = Position(flow, target.file.lines, context.lines, self._first)
         tree = target.file.parse()
         self._removable = _removable_names(tree)
+        self._constants = Constants(tree)
         self._expectation = Expectation(tree, expected)
         self._scene = Scene(self._position)
         self._repetition = RepetitionLimit([tree, ast.parse(call.strip(), mode="eval")])
@@ -308,12 +310,12 @@ class Predictor:
             known = self._known_locals(event)
             written = parse_locals((yield from self._write(self._locals_grammar(event, steps, known), confidence)))
             # Names tell apart what shares a line, such as a lambda and the generator expression in it.
-            steps = with_names(steps, written.keys())
+            steps = with_names(steps, written.keys(), self._shown)
             source, steps = yield from self._choose_line(steps, Special.ACTION, Special.FRAME)
             frame = Frame(event, steps[0].line, source, expand_locals(written, known), confidence=confidence)
         else:
             source, steps = yield from self._choose_line(steps, Special.ACTION, Special.ARG)
-            value, confidence = yield from self._choose_value(event)
+            value, confidence = yield from self._choose_value(event, steps)
             self.writer.write([self._specials[Special.FRAME]])
             if steps[0].code is None:
                 return self._outcome_of_main(event, value)
@@ -333,17 +335,38 @@ class Predictor:
             self._locals_at[here.depth] if same_python_frame(previous, here) and here.depth in self._locals_at else {}
         )
 
+    @property
+    def _shown(self) -> Mapping[str, str]:
+        """What the Python frame that runs has shown last."""
+        return self._locals_at.get(self._position.depth, {})
+
     def _locals_grammar(self, event: Event, steps: Sequence[Step], known: Mapping[str, str]) -> LocalsGrammar:
-        if event is Event.CALL:
-            fresh = [step.code for step in steps if step.code and not step.resumes]
-            entries = [(code.entering, code.captured) for code in fresh if code.entering is not None]
-            if len(entries) == len(steps):
-                return EntryGrammar(list(dict.fromkeys(entries)))
         variables = dict.fromkeys(name for step in steps if step.code for name in step.code.variables)
+        shown = self._shown
         if event is Event.CALL:
-            return LocalsGrammar(variables)
-        shown = self._locals_at.get(self._position.depth, {})
-        return LocalsGrammar(variables, tuple(shown), self._removable, known)
+            there = shown.keys() - self._removable
+            entries = [
+                (step.code.entering, step.code.captured.difference(there) if step.is_inside else step.code.captured)
+                for step in steps
+                if step.code and step.code.entering is not None and not step.resumes
+            ]
+            return (
+                EntryGrammar(list(dict.fromkeys(entries))) if len(entries) == len(steps) else LocalsGrammar(variables)
+            )
+        bindings = [step.binding for step in steps if step.binding is not None]
+        if len(bindings) < len(steps):
+            return LocalsGrammar(variables, tuple(shown), self._removable, known)
+        certain = bindings[0].certain.intersection(*(each.certain for each in bindings))
+        possible = bindings[0].possible.union(*(each.possible for each in bindings))
+        fixed = {name: text for name, text in shown.items() if name not in possible and self._constants.stays(text)}
+        return LocalsGrammar(
+            [name for name in variables if name in possible],
+            tuple(shown),
+            self._removable.intersection(possible) - certain,
+            known,
+            certain.difference(shown),
+            fixed,
+        )
 
     def _choose_line(
         self, steps: Sequence[Step], before: Special, after: Special
@@ -355,7 +378,7 @@ class Predictor:
         index = yield from self.writer.choose_sequence([self._line_tokens(text, after) for text in candidates])
         return candidates[index], [step for step, text in zip(steps, texts, strict=True) if text == candidates[index]]
 
-    def _choose_value(self, event: Event) -> Evaluation[tuple[str, dict[str, float]]]:
+    def _choose_value(self, event: Event, steps: Sequence[Step]) -> Evaluation[tuple[str, dict[str, float]]]:
         last = self._previous
         raised = last is not None and last.event is Event.EXCEPTION and last.depth == self._position.depth
         if event is Event.RETURN and raised:
@@ -364,6 +387,9 @@ class Predictor:
             return _UNWINDING, {}
         confidence: dict[str, float] = {}
         grammar = ValueGrammar(_RAISED) if event is Event.EXCEPTION else ValueGrammar()
+        returned = {step.returns and self._shown.get(step.returns) for step in steps}
+        if len(returned) == 1 and (known := returned.pop()):
+            grammar = ValueGrammar(known, whole=True)
         return parse_value((yield from self._write(grammar, confidence))), confidence
 
     def _write(self, grammar: LocalsGrammar | ValueGrammar, confidence: dict[str, float]) -> Evaluation[str]:

@@ -26,8 +26,11 @@ class Checker:
         self.program = program
         self.flow = flow
         self.frames = {}  # frame -> [candidate flows, choices after the last event, last line, suspended]
+        self.shown = {}  # frame -> its locals at its last CALL or LINE, unless an exception came since
         self.events = 0
         self.failures = []
+        self.kept = 0  # values that were to stay as they were, and did
+        self.returned = 0  # values that were to be a local's, and were
         self.choices = []  # number of lines allowed, for each LINE event that follows one
 
     def fail(self, frame, event, why):
@@ -41,6 +44,16 @@ class Checker:
         if self.events > EVENT_LIMIT:
             raise OutOfEventsError
         line = frame.f_lineno
+        if event == "line":
+            self.check_bindings(frame, line)
+        elif event == "return" and frame in self.shown:
+            self.check_returned(frame, arg)
+        if event in ("call", "line"):
+            values, cells = frame.f_locals, frame.f_code.co_cellvars
+            # 3.13.0 crashes where a comprehension has put away the value of a variable that others share.
+            self.shown[frame] = {name: None if name in cells else _text(values[name]) for name in values}
+        elif event == "exception":
+            self.shown.pop(frame, None)
         if event == "call":
             self.called(frame, line)
         else:
@@ -77,6 +90,31 @@ class Checker:
             self.fail(frame, "call", f"locals {present} are not in the order of {[c.variables for c in codes]}")
         self.frames[frame] = [codes, [(code, code.entry) for code in codes], None, False]
 
+    def check_bindings(self, frame, line):
+        shown = self.shown.get(frame)
+        if shown is None:
+            return
+        bindings = [choice.bindings.get(line) for _, choice in self.frames[frame][1] if line in choice.lines]
+        if not bindings or None in bindings:
+            return
+        names = set(frame.f_locals)
+        if not any(each.certain <= names and names - set(shown) <= each.possible for each in bindings):
+            self.fail(frame, "line", f"{sorted(shown)} have become {sorted(names)}, but not by any of {bindings}")
+        for name in set(shown).difference(*(each.possible for each in bindings)):
+            if name not in names:
+                self.fail(frame, "line", f"{name} is gone, but nothing here removes it: {bindings}")
+            elif shown[name] is not None:
+                self.kept += 1
+                if _text(frame.f_locals[name]) != shown[name]:
+                    self.fail(frame, "line", f"{name} was {shown[name]}, but nothing here changes it: {bindings}")
+
+    def check_returned(self, frame, arg):
+        names = {choice.returns for _, choice in self.frames[frame][1]}
+        if len(names) == 1 and None not in names:
+            self.returned += 1
+            if arg is not frame.f_locals[names.pop()]:
+                self.fail(frame, "return", f"{arg!r} is not what is returned by {self.frames[frame][1]}")
+
     def narrow(self, frame, event, line, after, allows, follows):
         left = [code for code, choice in after if allows(choice)]
         if not left:
@@ -99,6 +137,11 @@ class Checker:
         self.frames[frame][3] = any(line in choice.yield_lines for _, choice in after)
 
 
+def _text(value):
+    """The `repr` of a value that is no object of others; else None."""
+    return repr(value) if type(value) in (int, float, complex, bool, str, bytes, type(None)) else None
+
+
 def check(program, report):
     calls = program["calls"]
     flow = ModuleFlow.from_source(program["source"], "<program>", calls)
@@ -118,6 +161,8 @@ def check(program, report):
             sys.settrace(None)
         report["calls"] += 1
         report["events"] += checker.events
+        report["kept"] += checker.kept
+        report["returned"] += checker.returned
         report["line_steps"] += len(checker.choices)
         report["choices"] += sum(checker.choices)
         report["single"] += checker.choices.count(1)
@@ -125,7 +170,7 @@ def check(program, report):
 
 
 def main():
-    names = ("calls", "events", "line_steps", "choices", "single", "long", "raised")
+    names = ("calls", "events", "kept", "returned", "line_steps", "choices", "single", "long", "raised")
     report = {**dict.fromkeys(names, 0), "failures": [], "broken": []}
     for program in json.load(sys.stdin):
         with contextlib.redirect_stdout(io.StringIO()):

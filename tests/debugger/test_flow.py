@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from debugger.bindings import Binding
 from debugger.flow import CodeFlow, ModuleFlow
 from tests.data import rows
 
@@ -58,6 +59,8 @@ def test_every_step_of_a_real_run_is_allowed(version: str, name: str) -> None:
     assert report["raised"] == 0
     assert report["line_steps"] > 5_000
     assert report["choices"] / report["line_steps"] < 2.1
+    assert report["kept"] > report["line_steps"] / 2
+    assert report["returned"] > len(programs) / 2
 
 
 @pytest.mark.parametrize("version", INTERPRETERS)
@@ -75,13 +78,22 @@ def test_every_step_of_a_hard_program_is_allowed(version: str) -> None:
     assert report["events"] > 4_000
 
 
-def test_the_oracle_notices_a_wrong_step(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("lines.add(line)", "lines.add(line + 1)"),
+        ("difference(instruction.deletes).union(instruction.stores)", "union({'c'})"),
+        ("possible.union(instruction.deletes, instruction.stores)", "possible"),
+        ("self._instructions[start].loads", "'b'"),
+    ],
+)
+def test_the_oracle_notices_a_wrong_step(tmp_path: Path, right: str, wrong: str) -> None:
     package = tmp_path / "debugger"
     package.mkdir()
-    for name in ("__init__.py", "bytecode.py", "callers.py", "flow.py"):
+    for name in ("__init__.py", "bindings.py", "bytecode.py", "callers.py", "flow.py"):
         text = (ROOT / "debugger" / name).read_text("utf-8")
-        (package / name).write_text(text.replace("lines.add(line)", "lines.add(line + 1)"), "utf-8")
-    programs = [{"id": "p", "source": "def f(a):\n    if a:\n        a = 2\n    return a\n", "calls": ["f(1)"]}]
+        (package / name).write_text(text.replace(right, wrong), "utf-8")
+    programs = [{"id": "p", "source": "def f(a, b):\n    if a:\n        a = 2\n    return a\n", "calls": ["f(1, 3)"]}]
     done = subprocess.run(
         [sys.executable, str(ORACLE), str(tmp_path)],
         input=json.dumps(programs),
@@ -113,6 +125,54 @@ def test_branches_loops_and_the_end() -> None:
     assert f.after_line(7) == set()
     assert [line for line in f.line_numbers if f.may_return(line)] == [7]
     assert f.after_line(99) == set()
+
+
+def binding(certain: str, possible: str = "") -> Binding:
+    return Binding(frozenset(certain.split()), frozenset((certain + " " + possible).split()))
+
+
+def test_what_a_line_gives_a_value() -> None:
+    flow = flow_of(
+        "def f(n):\n    if n: k = 1\n    a = b = 1\n    for x in n:\n        y = x\n    del y\n    return a\n", "f"
+    )
+    assert flow.entry.bindings == {2: binding("")}
+    assert flow.next(2).bindings[3] == binding("", "k")
+    assert flow.next(3).bindings == {4: binding("a b")}
+    assert flow.next(4).bindings == {5: binding("x"), 6: binding("")}
+    assert flow.next(5).bindings == {4: binding("y")}
+    assert flow.next(6).bindings == {7: binding("", "y")}
+
+
+def test_what_others_share_may_change_at_any_time() -> None:
+    source = "def f(n, m):\n    k = m\n    def g():\n        nonlocal n\n        n = k\n    g()\n    return n\n"
+    assert flow_of(source, "f").next(6).bindings == {7: binding("", "n")}
+    assert flow_of(source, "g").next(5).bindings == {}
+    assert flow_of(source, "g").entry.bindings == {5: binding("", "k")}
+    assert flow_of(source + "frame.f_locals\n", "f").next(6).bindings == {}
+    assert flow_of("class C:\n    a = 1\n    b = a\n", "C").next(2).bindings == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "name"),
+    [
+        ("    return n\n", 2, "n"),
+        ("    for i in n:\n        return i\n", 3, "i"),
+        ("    try:\n        return n\n    finally:\n        n = 1\n", 3, None),
+        ("    if n: return n\n", 2, None),
+        ("    return -n\n", 2, None),
+        ("    return len\n", 2, None),
+        ("    yield n\n    return n\n", 3, None),
+        ("    n\n    return\n", 2, None),
+    ],
+)
+def test_a_line_that_returns_a_name_returns_its_value(body: str, line: int, name: str | None) -> None:
+    assert flow_of("def f(n):\n" + body, "f").next(line).returns == name
+
+
+def test_what_a_line_did_before_it_raised_is_not_told() -> None:
+    flow = flow_of("def f(n):\n    try:\n        a = 1 / n; b = 2\n    except Exception:\n        return n\n", "f")
+    assert flow.next_after_exception(3).lines == {4}
+    assert flow.next_after_exception(3).bindings == {}
 
 
 def test_exceptions_lead_to_handlers_or_out() -> None:

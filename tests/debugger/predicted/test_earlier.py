@@ -51,7 +51,7 @@ def test_an_edit_changes_only_how_often_the_model_is_asked(kind, moods):
         calls.append(runtime.calls)
     assert traces[0] == traces[1]
     assert [frame.confidence for frame in traces[0].frames] == [frame.confidence for frame in traces[1].frames]
-    assert calls[1] <= calls[0]
+    assert calls[1] <= calls[0] * (1.1 if moods else 1)  # moods come at other places
     if not moods and kind not in ("another name", "other values"):
         assert calls[1] < 0.6 * calls[0]
 

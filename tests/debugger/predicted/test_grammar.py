@@ -73,6 +73,25 @@ def test_removable_names_may_be_gone():
     assert accepts(grammar, '{"a": "..", "z": "1"}')
 
 
+def test_needed_names_have_to_come():
+    grammar = LocalsGrammar(["a", "b", "c"], required=["a"], unchanged=["a"], needed=["c"])
+    assert accepts(grammar, '{"a": "..", "c": "1"}')
+    assert accepts(grammar, '{"a": "..", "b": "2", "c": "1"}')
+    for text in ('{"a": ".."}', '{"a": "..", "b": "1"}', '{"c": "1"'):
+        assert not accepts(grammar, text)
+
+
+def test_fixed_values_come_back_as_they_were():
+    quoted = "'it\\'s \"é\"'"
+    grammar = LocalsGrammar([], required=["a", "b"], unchanged=["a"], fixed={"a": "12", "b": quoted})
+    for a in ("..", "12"):
+        text = json.dumps({"a": a, "b": quoted})
+        assert accepts(grammar, text)
+        assert all(grammar.advance(grammar.start, text[:end]) for end in range(len(text)))
+    for text in ('{"a": "1"', '{"a": "123', '{"a": "."', '{"a": "3', '{"a": "", ', '{"a": "12", "b": "..'):
+        assert grammar.advance(grammar.start, text) is None
+
+
 def test_who_is_called_has_its_parameters_and_maybe_what_it_captured():
     grammar = EntryGrammar([(("a", "b"), ()), (("a", "c", "d"), {"c", "d"}), (("é",), ())])
     for text in ('{"a": "1", "b": "2"}', '{"a": "1"}', '{"a": "1", "d": "2"}', '{"a": "1", "c": "2", "d": "3"}'):
@@ -100,6 +119,14 @@ def test_a_value_is_one_json_string():
     assert grammar.advance(grammar.start, '"1""') is None
     assert grammar.advance(grammar.start, "1") is None
     assert not accepts(grammar, '"1')
+
+
+def test_a_known_value_comes_whole():
+    grammar = ValueGrammar("['é', \"it's\"]", whole=True)
+    assert accepts(grammar, json.dumps("['é', \"it's\"]"))
+    assert grammar.advance(grammar.start, '"1') is None
+    assert not accepts(grammar, "\"['\\u00e9'\"")
+    assert grammar.advance(grammar.start, json.dumps("['é', \"it's\"]")[:-1] + "]") is None
 
 
 def test_an_exception_begins_as_all_do():

@@ -293,6 +293,44 @@ def test_impossible_lines_are_only_written_without_limits(tmp_path):
     assert held.frames[1].line == 2
 
 
+@pytest.mark.parametrize(
+    ("number", "locals_", "ruled_out"),
+    [
+        (1, {"n": "3", "total": "0"}, {"n": "3"}),
+        (2, {"n": "4", "total": "0"}, {"n": "3", "total": "0"}),
+        (2, {"n": "3", "total": "0", "i": "0"}, {"n": "3", "total": "0"}),
+        (3, {"n": "3", "total": "0", "i": "1"}, {"n": "3", "total": "0", "i": "1"}),
+        (4, {"n": "3", "total": "0", "i": "1"}, {"n": "3", "total": "0", "i": "0"}),
+    ],
+)
+def test_locals_that_a_line_does_not_change_are_only_changed_without_limits(number, locals_, ruled_out, tmp_path):
+    real = record_in_process(LOOP, "f(3)").frames
+    wrong = [*real[:number], replace(real[number], locals=locals_)]
+    segments = list(encode_frames([*main_frames("f(3)"), *wrong]))
+    free, held = (
+        predict(ScriptedRuntime(segments), target_of(LOOP, "f(3)"), "f(3)", max_frames=number + 1, constrained=limited)
+        for limited in (False, True)
+    )
+    assert dict(free.frames[number].locals) == locals_
+    assert dict(held.frames[number].locals) == ruled_out
+
+
+def test_a_name_is_returned_with_its_value(tmp_path):
+    real = record_in_process(LOOP, "f(3)").frames
+    segments = list(encode_frames([*main_frames("f(3)"), *real[:-1], replace(real[-1], value="33")]))
+    free, held = (
+        predict(ScriptedRuntime(segments), target_of(LOOP, "f(3)"), "f(3)", max_frames=len(real), constrained=limited)
+        for limited in (False, True)
+    )
+    assert (free.frames[-1].value, held.frames[-1].value) == ("33", "3")
+
+
+def test_names_tell_whether_a_loop_was_entered(tmp_path):
+    source = "def f(xs):\n    for x in xs: pass\n    for x in xs: pass\n    return xs\n"
+    actual = record_in_process(source, "f([])")
+    assert predict(ScriptedRuntime(script("f([])", actual)), target_of(source, "f([])"), "f([])") == actual
+
+
 SPLITTING = """\
 class Word:
     pass

@@ -71,11 +71,12 @@ def test_what_differs_is_no_repetition():
 def test_a_prediction_in_circles_is_given_up_early(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for drafting in (True, False):
-        runtime = ScriptedRuntime([*GIVEN, Special.LINE, '{"n": "..", "total": "' + "'ab" * 2000])
+        first = [Special.LINE, '{"n": ".."}', Special.ACTION, "    total = 0\n", Special.FRAME]
+        runtime = ScriptedRuntime([*GIVEN, *first, Special.LINE, '{"n": "..", "total": "' + "'ab" * 2000])
         trace = predict(runtime, target_of(LOOP, "f(3)"), "f(3)", drafting=drafting)
         assert trace.outcome.ending is Ending.OUT_OF_CONTEXT
         assert trace.outcome.detail == "The model repeated itself for 128 tokens without ending a step."
-        assert len(trace.frames) == 1
+        assert len(trace.frames) == 2
 
 
 def test_no_real_frame_is_given_up():
