@@ -7,10 +7,7 @@ model host, and its outcome counts only for the text it was made for.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -20,8 +17,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from debugger.actual.interpreter import Interpreter, InterpreterError
-from debugger.actual.run import RunError, run
-from debugger.actual.spare import Spares
+from debugger.actual.run import RunError
 from debugger.calls import best_call, find_calls, noted_call, parse_call, running_call
 from debugger.judge import judge
 from debugger.report.result import Result
@@ -33,6 +29,7 @@ from lsp_server.host.wire import Request
 from lsp_server.interpreter import Choice
 from lsp_server.models import Models
 from lsp_server.options import Check, Options, When
+from lsp_server.runs import Runs
 from lsp_server.values import View
 from quant.errors import ModelError
 
@@ -73,12 +70,10 @@ class Work:
         self._on_change = on_change
         self._on_problem = on_problem
         self._threads = ThreadPoolExecutor(2, "work")
-        self._runs = ThreadPoolExecutor(2, "run")
-        self._spares = Spares()
+        self._runs = Runs()
         self._timers: dict[Document, asyncio.TimerHandle] = {}
         self._analyses: dict[Document, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._cancelled: set[threading.Event] = set()
         self.checks = 0
         """Real runs under way."""
 
@@ -143,16 +138,13 @@ class Work:
         """End everything that is under way."""
         for document in list(self.documents.values()):
             self.closed(document)
-        for event in self._cancelled:
-            event.set()
+        self._runs.cancel()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
         self._threads.shutdown(wait=False, cancel_futures=True)
-        # Their threads end the debuggees first.
-        await asyncio.to_thread(self._runs.shutdown, wait=True, cancel_futures=True)
-        await asyncio.to_thread(self._spares.close)
+        await self._runs.close()
 
     def start(self, work: Any) -> asyncio.Task[Any]:
         """Run a coroutine and keep it until it is done."""
@@ -469,21 +461,20 @@ class Work:
             function.given = _parsed(call, function.target)
         if function.checking:
             raise WorkError(f"{function.qualname} is being checked already.")
-        file = function.target.file
-        path = await self._in_thread(_runnable_path, document, file)
+        await self._in_thread(_check_runnable, document, function.target.file)
         function.checking = True
         function.problem = ""
         self.checks += 1
         self._on_change(document)
         try:
-            return await self._check(document, function, path)
+            return await self._check(document, function)
         finally:
             function.checking = False
             self.checks -= 1
             if not document.closed:
                 self._on_change(document)
 
-    async def _check(self, document: Document, function: Function, path: Path | None) -> Function:
+    async def _check(self, document: Document, function: Function) -> Function:
         target = function.target
         options = self._options_for(document)
         try:
@@ -510,10 +501,19 @@ class Work:
             function.coming = function.own_places()
         folder = self._folder_for(document)
         try:
-            actual = await self._run(target, path, call, interpreter.path, options.timeout, folder)
-        except BaseException:
+            actual = await self._runs.run(
+                target.file,
+                call,
+                is_file=_is_runnable(document),
+                python=interpreter.path,
+                timeout=options.timeout,
+                folder=folder,
+            )
+        except BaseException as error:
             if running is not None:
                 running.cancel()
+            if isinstance(error, RunError):
+                raise WorkError(str(error)) from None
             raise
         if running is not None:
             await self._until_done(running)
@@ -523,44 +523,6 @@ class Work:
         view = await self._in_thread(_view_of, target, call, predicted, actual, interpreter.version)
         await self._finish(document, function, view, call, basis, interpreter.version)
         return function
-
-    async def _run(
-        self, target: Target, path: Path | None, call: str, python: str, timeout: float, folder: Path | None
-    ) -> Trace:
-        """The real run, in a thread; cancelling ends the debuggee. For the next one, another is started ahead."""
-        stop = threading.Event()
-        self._cancelled.add(stop)
-
-        def work() -> Trace:
-            with contextlib.ExitStack() as stack:
-                file = target.file
-                if path is None:  # a document that is no file
-                    place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="foretrace-")))
-                    file = replace(file, path=place / "notebook.py")
-                    file.path.write_text(file.text, "utf-8")
-                try:
-                    return run(
-                        file,
-                        call,
-                        python=python,
-                        timeout=timeout,
-                        cwd=folder,
-                        cancelled=stop.is_set,
-                        spares=self._spares,
-                    )
-                finally:
-                    self._spares.prepare(python, str(folder or Path.cwd()))
-
-        running = asyncio.get_running_loop().run_in_executor(self._runs, work)
-        try:
-            return await asyncio.shield(running)
-        except RunError as error:
-            raise WorkError(str(error)) from None
-        except asyncio.CancelledError:
-            stop.set()
-            raise
-        finally:
-            self._cancelled.discard(stop)
 
     async def _check_saved(self, document: Document) -> None:
         """Check what a save has changed, as far as it was predicted before."""
@@ -616,17 +578,21 @@ def _parsed(call: str, target: Target) -> str:
         raise WorkError(str(error)) from None
 
 
-def _runnable_path(document: Document, file: SourceFile) -> Path | None:
-    """The file to run, None for a document that is none. Raises WorkError where the disk has another text."""
-    if not document.is_file or document.is_notebook:
-        return None
+def _check_runnable(document: Document, file: SourceFile) -> None:
+    """Raises WorkError where the disk has another text than the editor."""
+    if not _is_runnable(document):
+        return
     try:
         on_disk = SourceFile.read(file.path).text
     except TargetError as error:
         raise WorkError(str(error)) from None
     if on_disk != file.text:
         raise WorkError(f"Save {file.path.name} first: a real run takes the file as it is on the disk.")
-    return file.path
+
+
+def _is_runnable(document: Document) -> bool:
+    """Whether it is a file that Python can run; else its text is."""
+    return document.is_file and not document.is_notebook
 
 
 def _distance(function: Function, line: int) -> int:
