@@ -46,7 +46,7 @@ class Frame:
     depth: int = 0
     """How many frames of the user's code lie below this one; 0 for the function that was called."""
     confidence: Mapping[str, float] = field(default_factory=dict[str, float], compare=False)
-    """Predicted frames only: how likely each value that the model wrote out is right, keyed by name or `VALUE`.
+    """Predicted frames only: how likely each value is right that was the model's choice, keyed by name or `VALUE`.
 
     The model's own probability, calibrated where its GGUF says how (`debugger/predicted/confidence.py`).
     """

@@ -144,6 +144,10 @@ class LocalsGrammar:
             case _:
                 return None
 
+    def leaves_no_choice(self, state: State) -> bool:
+        """Whether the value that is being written is known."""
+        return state.names[-1] in self._fixed
+
     def _step_in_fixed(self, state: State, character: str) -> State | None:
         texts = self._fixed[state.names[-1]]
         if character == '"' and state.key in texts:
@@ -240,6 +244,10 @@ class ValueGrammar:
             else:
                 current = step_in_string(current, character, False, _In.DONE)
         return current
+
+    def leaves_no_choice(self, state: State) -> bool:
+        """Whether the value that is being written is known."""
+        return self._whole
 
     def _begun(self, state: State) -> bool:
         return len(state.key) >= len(self._beginning)

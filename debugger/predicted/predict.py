@@ -394,7 +394,7 @@ class Predictor:
         return parse_value((yield from self._write(grammar, confidence))), confidence
 
     def _write(self, grammar: LocalsGrammar | ValueGrammar, confidence: dict[str, float]) -> Evaluation[str]:
-        """Write a text that the grammar accepts; note how likely each value in it is right."""
+        """Write a text that the grammar accepts; note how likely each value in it is right, where it had a choice."""
         state = grammar.start
         logs: dict[str, float] = {}
         text = ""
@@ -403,7 +403,7 @@ class Predictor:
             piece, state, log = yield from self.writer.continue_text(grammar, state)
             text += piece
             writing = before if before.in_value else state
-            if writing.in_value:
+            if writing.in_value and not grammar.leaves_no_choice(writing):
                 name = json.loads(f'"{writing.names[-1]}"') if writing.names else VALUE
                 logs[name] = logs.get(name, 0.0) + log
         confidence.update({name: calibrated(math.exp(log), self._temperature) for name, log in logs.items()})

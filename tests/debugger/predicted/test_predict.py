@@ -385,14 +385,17 @@ def test_a_real_frame_can_replace_a_wrong_one(tmp_path):
     assert predictor.outcome() == actual.outcome
 
 
-def test_each_value_has_a_probability(tmp_path):
+def test_each_value_that_is_the_models_choice_has_a_probability(tmp_path):
     _, runtime = loop(tmp_path)
     trace = predict(runtime, target_of(LOOP, "f(3)"), "f(3)")
     assert trace.frames[0].confidence == {}  # the call says it
-    for frame in trace.frames[1:]:
-        expected = {"<value>"} if frame.event is Event.RETURN else set(frame.locals)
-        assert set(frame.confidence) == expected
+    assert [set(frame.confidence) for frame in trace.frames[1:6]] == [set(), {"total"}, {"i"}, {"total"}, {"i"}]
+    assert trace.frames[-1].confidence == {}  # `return total`
+    for frame in trace.frames:
         assert all(0.99 < probability <= 1 for probability in frame.confidence.values())
+    source = LOOP.replace("return total", "return total + 1")
+    runtime = ScriptedRuntime(script("f(3)", record_in_process(source, "f(3)")))
+    assert predict(runtime, target_of(source, "f(3)"), "f(3)").frames[-1].confidence.keys() == {"<value>"}
 
 
 @pytest.mark.parametrize(
