@@ -610,7 +610,7 @@ def test_every_example_gives_a_report_that_follows_the_schema(tmp_path):
 
 
 def test_predict_runs_nothing(folder):
-    touching = "# foretrace: f(1)\ndef f(n):\n    open('touched', 'w').close()\n    return n\n"
+    touching = "# foretrace: f(1)\ndef f(n):\n    open('touched', 'w').close()\n    return [n]\n"
     (folder / "writes.py").write_text(touching + "\n\nopen('imported', 'w').close()\n")
     result = invoke("predict", "writes.py", "--max-frames", "4", "--format", "json")
     assert result.exit_code in (0, 3)
@@ -681,8 +681,8 @@ def test_a_context_that_is_full_says_what_gives_more_room(folder, monkeypatch, c
 
 def test_a_step_without_end_is_the_models_mistake(folder, monkeypatch):
     words = script("total(3)", record_in_process(TOTAL, "total(3)"))
-    endless = words[: words.index('"3"')]
-    use(monkeypatch, ScriptedRuntime([*endless, '"' + "7" * 5000]))
+    before = words[: words.index('{"n": "..", "s": "1", "i": ".."}')]
+    use(monkeypatch, ScriptedRuntime([*before, '{"n": "..", "s": "' + "7" * 5000]))
     shown = " ".join(invoke("predict", "total.py::total").stdout.split())
     assert "without ending a step. That is the model's mistake" in shown
     assert "--context" not in shown

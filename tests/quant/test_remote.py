@@ -106,7 +106,7 @@ def test_tokens_that_end_within_a_character_are_told_of_too(served):
             expected = LogitRow(logits)
             ranked = [token for token, _ in zip(row.ranked(), range(40), strict=False)]
             # Nothing like a trace: rounding counts for more here. What is said of another place differs by far more.
-            assert (np.diff(logits[ranked]) < 10 * LOOSE).all() and logits[ranked[0]] > logits.max() - 10 * LOOSE
+            assert (np.diff(logits[ranked]) < 20 * LOOSE).all() and logits[ranked[0]] > logits.max() - 10 * LOOSE
             for token in (first, second, third, ranked[0]):
                 assert math.isclose(row.log_probability(token), expected.log_probability(token), abs_tol=10 * LOOSE)
 

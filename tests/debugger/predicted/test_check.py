@@ -138,13 +138,14 @@ def test_surprise_is_what_the_model_gave_the_real_value_and_no_more_calls():
 
 
 def test_a_forced_check_ends_with_what_the_model_says_and_not_with_what_it_is_shown():
-    actual = record_in_process(LOOP, "f(3)")
+    source = LOOP.replace("return total", "return -total")
+    actual = record_in_process(source, "f(3)")
     real = actual.outcome.value
     assert actual.frames[-1].value == real
     wrong = script("f(3)", dataclasses.replace(actual, frames=[
         *actual.frames[:-1], dataclasses.replace(actual.frames[-1], value="77")
     ]))  # fmt: skip
-    checked = check(MoodyRuntime(wrong, moods=0), target_of(LOOP, "f(3)"), "f(3)", actual, mode=CheckMode.FORCED)
+    checked = check(MoodyRuntime(wrong, moods=0), target_of(source, "f(3)"), "f(3)", actual, mode=CheckMode.FORCED)
     assert checked.predicted.outcome == dataclasses.replace(actual.outcome, value="77")
 
 
