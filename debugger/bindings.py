@@ -59,10 +59,10 @@ class Cells:
         todo = [module]
         while todo:
             code = todo.pop()
-            for instruction in Graph.of(code).instructions:
-                for name in (*instruction.stores, *instruction.deletes):
-                    if name in code.co_cellvars or name in code.co_freevars:
-                        writers.setdefault(name, []).append(code)
+            shared = {*code.co_cellvars, *code.co_freevars}
+            for instruction in Graph.of(code).instructions if shared else ():
+                for name in shared.intersection((*instruction.stores, *instruction.deletes)):
+                    writers.setdefault(name, []).append(code)
             for inner in code.co_consts:
                 if isinstance(inner, CodeType):
                     ancestors[inner] = (*ancestors[code], code)

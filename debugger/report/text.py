@@ -110,7 +110,7 @@ def _print_table(console: Console, result: Result, full: bool) -> None:
             cells.append((*_marks(row, row is first), _code(row), _cell(row.predicted, row), _real_cell(row)))
         else:
             cells.append(("", str(row.line), _code(row), _cell(row.predicted or row.actual, row)))
-    values = [max(len(head), *(cell_len(str(c[n])) for c in cells if len(c) > n)) for n, head in enumerate(heads, 3)]
+    values = [max([len(head), *(cell_len(str(c[n])) for c in cells if len(c) > n)]) for n, head in enumerate(heads, 3)]
     left = console.width - _INDENT - len("▶ ") - len("line ") - sum(width + 1 for width in values)
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bright_black", pad_edge=False)
     table.add_column("")

@@ -221,6 +221,13 @@ def test_no_markup_in_user_text_is_interpreted():
     assert "[bold]x[/bold]" in text
 
 
+def test_a_run_that_changed_nothing_so_far_has_an_empty_table():
+    program = "def f():\n    return 1\n"
+    begun = record_in_process(program, "f()", max_frames=1)
+    shown = result("f()", program, predicted=None, actual=begun, divergences=(), status=Status.UNFINISHED)
+    assert "… the real run stopped early" in text_of(shown)
+
+
 def test_code_has_the_room_that_values_leave():
     program = "def f(n):\n    return n  # " + "x" * 60 + "\n"
     shown = result("f(1)", program, actual=record_in_process(program, "f(1)"))
