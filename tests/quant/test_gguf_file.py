@@ -155,4 +155,4 @@ def test_a_damaged_count_does_not_keep_it_reading_through_the_weights(path):
         file.truncate(2**30 + 4096)
     start = time.perf_counter()
     assert "134217728 items" in refusal(path)
-    assert time.perf_counter() - start < 10
+    assert time.perf_counter() - start < 1

@@ -95,8 +95,8 @@ def test_what_the_server_goes_on_with_is_asked_for_once(served):
 def test_tokens_that_end_within_a_character_are_told_of_too(served):
     """The server leaves them out of its answer, and all that follows would be taken for something else."""
     with RemoteModel.open(served) as remote, Runtime.open(bundled_path(), context=256) as local:
-        tokens = local.vocabulary.tokenize("日日日日日日日日日日")
-        first, second, third = tokens[:3]
+        tokens = local.vocabulary.tokenize('def f(s):\n    return s\n\nf("日日日日日日日日日日')
+        first, second, third = tokens[-3:]
         assert local.vocabulary.piece(first) == "日".encode()[:1]
         for prompt in (tokens[:-2], tokens[:-1], tokens):
             remote.forget(0)
@@ -106,7 +106,7 @@ def test_tokens_that_end_within_a_character_are_told_of_too(served):
             expected = LogitRow(logits)
             ranked = [token for token, _ in zip(row.ranked(), range(40), strict=False)]
             # Nothing like a trace: rounding counts for more here. What is said of another place differs by far more.
-            assert (np.diff(logits[ranked]) < 20 * LOOSE).all() and logits[ranked[0]] > logits.max() - 10 * LOOSE
+            assert (np.diff(logits[ranked]) < 10 * LOOSE).all() and logits[ranked[0]] > logits.max() - 10 * LOOSE
             for token in (first, second, third, ranked[0]):
                 assert math.isclose(row.log_probability(token), expected.log_probability(token), abs_tol=10 * LOOSE)
 
