@@ -98,7 +98,7 @@ def test_a_model_that_knows_nothing_is_held_to_the_same(tmp_path, monkeypatch):
 @pytest.mark.parametrize("mode", CheckMode)
 def test_checks_and_surprise_are_those_of_this_process(served, local, tmp_path, monkeypatch, mode):
     monkeypatch.chdir(tmp_path)
-    call = "f(4)"  # no choice of nano's is close there
+    call = "f(2)"  # no choice of nano's is close there
     target, actual = target_of(SUM, call), record_in_process(SUM, call)
     with RemoteModel.open(served) as remote:
         there = check(remote, target, call, actual, mode=mode, max_frames=14)
