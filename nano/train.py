@@ -11,7 +11,8 @@ learning rate falls to zero with the time that is used up, so that a run ends we
 to be. Weights are bfloat16, AdamW keeps float32 copies; some CPUs multiply float32 faster (--dtype). On CPUs each core
 takes batches of a step for itself (--workers), so that one that other work keeps busy holds up nothing. Every
 `--save-minutes` the state goes to OUT/state.pt and the model to OUT/model; both are whole at any time. To start anew
-from a trained model, with a new optimizer and schedule, name it with `--base`.
+from a trained model, with a new optimizer and schedule, name it with `--base`. With `--rounded-from` the last part of a
+run learns with weights rounded to four bits, as the shipped file has them; OUT/model has them, too, then.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from nano import attention, corpus
 from nano.base import WORK
 from nano.int8 import multiply_in_int8, prepare_thread
 from nano.programs import programs, training_segments
+from nano.rounding import is_rounded, rounded
 from nano.tokenizer import SegmentTokenizer
 from quant.specials import Special
 
@@ -229,18 +231,22 @@ def score(team: Team, held_out: list[Document], frame_id: int, tokens: int, devi
 
 
 class Optimizer:
-    """AdamW on the weights that a team shares, or on float32 copies where they are bfloat16."""
+    """AdamW on float32 copies of the weights that a team shares."""
 
     def __init__(self, models: list[Any], beta2: float) -> None:
         """Take the weights of the first model, and the gradients of all."""
         self._parameters = list(models[0].parameters())
+        self._rounded = [is_rounded(name, parameter) for name, parameter in models[0].named_parameters()]
         self._shared = list(zip(*(model.parameters() for model in models), strict=True))
-        self._masters = [parameter.detach().float() for parameter in self._parameters]
+        self._masters = [parameter.detach().float().clone() for parameter in self._parameters]
         self._adam = torch.optim.AdamW(self._masters, lr=0.0, betas=(0.9, beta2), weight_decay=0.0, fused=True)
 
     @torch.no_grad()
-    def step(self, rate: float, clip: float = 1.0) -> float:
-        """Take the gradients, clipped to a norm of `clip`, and make one step. Returns the norm before clipping."""
+    def step(self, rate: float, rounding: bool = False, clip: float = 1.0) -> float:
+        """Take the gradients, clipped to a norm of `clip`, and make one step. Returns the norm before clipping.
+
+        With `rounding` the team goes on with weights as Q4_0 keeps them.
+        """
         for shared, master in zip(self._shared, self._masters, strict=True):
             gradients = [parameter.grad.float() for parameter in shared if parameter.grad is not None]
             for other in gradients[1:]:
@@ -251,8 +257,8 @@ class Optimizer:
         norm = torch.nn.utils.clip_grad_norm_(self._masters, clip)
         self._adam.param_groups[0]["lr"] = rate
         self._adam.step()
-        for parameter, master in zip(self._parameters, self._masters, strict=True):
-            parameter.copy_(master)  # nothing to do where they are one
+        for parameter, master, is_matrix in zip(self._parameters, self._masters, self._rounded, strict=True):
+            parameter.copy_(rounded(master) if rounding and is_matrix else master)
         return norm.item()
 
     def state(self) -> dict[str, Any]:
@@ -287,6 +293,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=8e-4, help="peak learning rate")
     parser.add_argument("--beta2", type=float, default=0.98)
     parser.add_argument("--warmup", type=float, default=0.03, help="share of the run")
+    parser.add_argument("--rounded-from", type=float, default=1, help="share of the run after which weights are Q4_0's")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save-minutes", type=float, default=5)
     parser.add_argument("--held-out", type=int, default=60, help="programs to measure on before each save")
@@ -371,7 +378,7 @@ def main() -> None:
         todo = next(feed)
         loss = team.learn(todo, options.device)
         rate = rate_at(done, options.rate, options.warmup)
-        norm = optimizer.step(rate)
+        norm = optimizer.step(rate, rounding=done >= options.rounded_from)
         step += 1
         tokens = sum(len(document.ids) for batch in todo for document in batch)
         tokens_seen, recent_tokens = tokens_seen + tokens, recent_tokens + tokens
