@@ -8,7 +8,7 @@ from dataclasses import replace
 from debugger.diff import Verdict, compare, inlined_statements, is_cut, verdict_of
 from debugger.report.result import Result, Status
 from debugger.target import Target
-from debugger.trace import Ending, Trace
+from debugger.trace import Ending, Trace, steps_text
 
 INLINES_COMPREHENSIONS = (3, 12)
 """The first Python whose comprehensions have no frames of their own (PEP 709)."""
@@ -47,16 +47,17 @@ def judge(
 
 
 _WHY_CUT = {
-    Ending.OUT_OF_FRAMES: "{who} was stopped after {count} steps.",
-    Ending.OUT_OF_CONTEXT: "{who} was stopped after {count} steps: the model's context is full.",
-    Ending.MALFORMED: "{who} broke off after {count} steps with text that is no step.",
-    Ending.CANCELLED: "{who} was cancelled after {count} steps.",
-    Ending.TIMED_OUT: "{who} was stopped when its time was up, after {count} steps.",
+    Ending.OUT_OF_FRAMES: "{who} was stopped after {steps}.",
+    Ending.OUT_OF_CONTEXT: "{who} was stopped after {steps}: the model's context is full.",
+    Ending.MALFORMED: "{who} broke off after {steps} with text that is no step.",
+    Ending.CANCELLED: "{who} was cancelled after {steps}.",
+    Ending.TIMED_OUT: "{who} was stopped when its time was up, after {steps}.",
 }
 
 
 def _why_cut(trace: Trace, *, is_actual: bool) -> str:
     """Why a run has no end, in one sentence."""
     who = "The real run" if is_actual else "The prediction"
-    words = _WHY_CUT.get(trace.outcome.ending, "{who} ended early, after {count} steps: {ending}.")
-    return trace.outcome.detail or words.format(who=who, count=len(trace.frames), ending=trace.outcome.ending.value)
+    words = _WHY_CUT.get(trace.outcome.ending, "{who} ended early, after {steps}: {ending}.")
+    steps = steps_text(len(trace.frames))
+    return trace.outcome.detail or words.format(who=who, steps=steps, ending=trace.outcome.ending.value)

@@ -95,6 +95,11 @@ class Trace:
     """What an actual run printed (bounded); empty for a prediction."""
 
 
+def steps_text(count: int) -> str:
+    """So many frames as people call them."""
+    return "1 step" if count == 1 else f"{count} steps"
+
+
 def frame_to_json(frame: Frame) -> dict[str, Any]:
     """A frame as the JSON object of the command's contract; `confidence` and `surprise` only where there are."""
     data: dict[str, Any] = {

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 import foretrace
 from debugger.report import Report, Result, print_result, print_summary, to_cwm, to_json, to_junit, to_sarif
 from debugger.report.text import print_sources
-from debugger.trace import Ending
+from debugger.trace import Ending, steps_text
 from foretrace.options import Format
 from foretrace.session import UsageError
 
@@ -176,7 +176,7 @@ class Bar:
     def count_frame(self) -> None:
         """One more frame of this call is predicted."""
         self._frames += 1
-        self._progress.update(self._task, description=f"{self._what}: {self._frames} steps predicted")
+        self._progress.update(self._task, description=f"{self._what}: {steps_text(self._frames)} predicted")
 
     def end(self) -> None:
         """This call is done."""

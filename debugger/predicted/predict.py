@@ -43,7 +43,7 @@ from debugger.predicted.prompt import MAIN_DEPTH, main_frames, main_line, prompt
 from debugger.predicted.repetition import RepetitionLimit
 from debugger.predicted.writer import EndlessFrameError, Writer
 from debugger.target import Context, Target, TargetError, build_context
-from debugger.trace import VALUE, Ending, Event, Frame, Outcome, Trace
+from debugger.trace import VALUE, Ending, Event, Frame, Outcome, Trace, steps_text
 from quant.errors import CancelledError, ContextFullError
 from quant.gguf_file import TEMPERATURE_KEY
 from quant.model import Model
@@ -206,8 +206,8 @@ class Predictor:
             outcome = self.outcome()
             if outcome is not None:
                 return self.trace(outcome)
-        steps = "1 step" if max_frames == 1 else f"{max_frames} steps"
-        return self.trace(Outcome(Ending.OUT_OF_FRAMES, detail=f"The prediction was stopped after {steps}."))
+        stopped = f"The prediction was stopped after {steps_text(max_frames)}."
+        return self.trace(Outcome(Ending.OUT_OF_FRAMES, detail=stopped))
 
     def propose(self) -> Proposal | Outcome:
         """What `proposing` returns, evaluated on the spot."""

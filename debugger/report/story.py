@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from debugger.diff import Divergence, Kind, cause, unwinds
 from debugger.report.result import Result
-from debugger.trace import Ending, Event, Frame, Trace
+from debugger.trace import Ending, Event, Frame, Trace, steps_text
 
 _EXCEPTION = re.compile(r"^\(<class '[^']*'>, (?P<value>.*), <traceback object>\)$", re.DOTALL)
 _SHORT = 60
@@ -125,9 +125,9 @@ def outcome_text(trace: Trace) -> str:
         case Ending.RAISED:
             return f"raised {shorten(outcome.value or '', _SHORT)}"
         case Ending.OUT_OF_FRAMES:
-            return f"not done after {len(trace.frames)} steps"
+            return f"not done after {steps_text(len(trace.frames))}"
         case Ending.MALFORMED:
-            return f"broke off after {len(trace.frames)} steps with text that is no step"
+            return f"broke off after {steps_text(len(trace.frames))} with text that is no step"
         case _:
             return outcome.ending.value
 

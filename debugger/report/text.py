@@ -120,7 +120,8 @@ def _print_table(console: Console, result: Result, full: bool) -> None:
         table.add_column(head, overflow="fold")
     for each in cells:
         table.add_row(*each)
-    console.print(_indented(table), highlight=False)
+    if cells:
+        console.print(_indented(table), highlight=False)
     for name, trace in (("prediction", result.predicted), ("real run", result.actual)):
         if trace is not None and is_cut(trace):
             words = f"… the {name} stopped early: {_why(result, trace.outcome)}"

@@ -8,6 +8,7 @@ from typing import Any
 from lsprotocol import types
 
 from debugger.report.story import shorten
+from debugger.trace import steps_text
 from lsp_server.documents import Document, Function
 from lsp_server.protocol import Plain
 from lsp_server.server import ForetraceServer, json_object
@@ -89,7 +90,7 @@ def _is_visible(document: Document, function: Function) -> bool:
 def _first(document: Document, function: Function) -> types.Command:
     """What the first lens says: a prediction under way, the call that would be predicted, or that there is none."""
     if function.task is not None:
-        steps = f" ({len(function.frames)} steps)" if function.frames else ""
+        steps = f" ({steps_text(len(function.frames))})" if function.frames else ""
         return _command(f"Predicting{steps} … cancel", "foretrace.cancel", document, function)
     call = function.given or function.call or (function.calls[0].expression if function.calls else None)
     if call is None:

@@ -14,9 +14,11 @@ from rich.console import Console
 
 from debugger.actual.record import record_in_process
 from debugger.diff import Kind, Verdict, compare
+from debugger.judge import judge
 from debugger.report import Model, Report, Result, Status, print_report, to_json, to_junit, to_sarif
 from debugger.report.rows import rows_of
 from debugger.report.story import contrast, story_of
+from debugger.target import SourceFile, Target
 from debugger.trace import Ending, Event, Outcome, Trace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,6 +160,21 @@ def test_a_run_that_stopped_says_so():
     assert "Stopped early: The prediction was stopped." in text
     assert "… the prediction stopped early: out of steps" in text
     assert text.splitlines()[-1] == "1 stopped early"
+
+
+def test_a_run_that_stopped_before_anything_changed_has_no_empty_table():
+    program = "def one():\n    return 1\n"
+    run = record_in_process(program, "one()")
+    cut = Trace(run.frames[:1], Outcome(Ending.OUT_OF_FRAMES))
+    assert cut.frames[0].event is Event.CALL
+    stopped = judge(Target(SourceFile.from_text("one.py", program), "one", 1, 2), "one()", None, cut)
+    assert stopped.detail == "The real run was stopped after 1 step."
+    told = [line.strip() for line in text_of(stopped).splitlines() if "stop" in line.lower() or "line" in line]
+    assert told == [
+        "Stopped early: The real run was stopped after 1 step.",
+        "… the real run stopped early: out of steps",
+        "1 stopped early",
+    ]
 
 
 def test_text_that_is_no_step_is_said_in_plain_words():
