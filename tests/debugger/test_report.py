@@ -162,7 +162,7 @@ def test_a_run_that_stopped_says_so():
     assert text.splitlines()[-1] == "1 stopped early"
 
 
-def test_a_run_that_stopped_before_anything_changed_has_no_empty_table():
+def test_a_run_that_stopped_before_anything_changed_has_no_table():
     program = "def one():\n    return 1\n"
     run = record_in_process(program, "one()")
     cut = Trace(run.frames[:1], Outcome(Ending.OUT_OF_FRAMES))
@@ -236,13 +236,6 @@ def test_colour_only_where_there_is_some():
 def test_no_markup_in_user_text_is_interpreted():
     text = text_of(dataclasses.replace(result("total(1)"), call="total(1)  # [bold]x[/bold]"))
     assert "[bold]x[/bold]" in text
-
-
-def test_a_run_that_changed_nothing_so_far_has_an_empty_table():
-    program = "def f():\n    return 1\n"
-    begun = record_in_process(program, "f()", max_frames=1)
-    shown = result("f()", program, predicted=None, actual=begun, divergences=(), status=Status.UNFINISHED)
-    assert "… the real run stopped early" in text_of(shown)
 
 
 def test_code_has_the_room_that_values_leave():

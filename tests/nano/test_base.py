@@ -33,7 +33,7 @@ def uneven(model) -> None:
     """Columns of different size that their norms make up for: the same function."""
     for layer in model.model.layers:
         mlp = layer.mlp
-        scale = 4 ** torch.randn(mlp.up_proj.in_features, generator=torch.Generator().manual_seed(5))
+        scale = 3 ** torch.randn(mlp.up_proj.in_features, generator=torch.Generator().manual_seed(5))
         layer.post_attention_layernorm.weight /= scale
         mlp.gate_proj.weight *= scale
         mlp.up_proj.weight *= scale
@@ -57,7 +57,7 @@ def test_even_columns_change_nothing_but_what_rounding_costs(tiny_cwm):
     cost = (rounded_logits(model, ids) - exact).norm()
     even_columns(model)
     assert torch.allclose(model(ids).logits, exact, rtol=1e-3, atol=1e-3)
-    assert (rounded_logits(model, ids) - exact).norm() < 0.6 * cost  # half way, and not all the way
+    assert (rounded_logits(model, ids) - exact).norm() < cost / 2
 
 
 def test_the_shipped_nano_can_be_trained_further(vocabulary: Vocabulary):
