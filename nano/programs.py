@@ -32,7 +32,7 @@ from nano.chooser import Chooser
 from nano.composed import composed, with_helper
 from nano.expressions import expressions
 from nano.mutate import with_bug
-from nano.real import forbidden, is_held_out, mbpp, stdlib, variant
+from nano.real import forbidden, is_held_out, mbpp, stdlib, variant, written
 from nano.style import styled
 from nano.template import templates
 from quant.specials import Special
@@ -53,7 +53,8 @@ GENERATED = {
     "loops": 9, "matrices": 4, "recursion": 6, "searching": 7, "sets and tuples": 4, "sorting": 6,
     "stacks and queues": 4, "strings": 10, "sums": 7,
 }  # fmt: skip
-REAL = {"mbpp": 38, "stdlib": 7}
+REAL = {"mbpp": 45, "stdlib": 7, "written": 85}
+_REAL_FUNCTIONS = {"mbpp": mbpp, "stdlib": stdlib, "written": written}
 KINDS = GENERATED | REAL
 """Kind to its share."""
 
@@ -96,7 +97,7 @@ def generate(seed: int, held_out: bool = False, kinds: Mapping[str, int] = KINDS
     kind = choose.random.choices(list(weights), list(weights.values()))[0]
     origin = ""
     if kind in REAL:
-        source, call, origin = variant(choose, (mbpp if kind == "mbpp" else stdlib)(held_out))
+        source, call, origin = variant(choose, _REAL_FUNCTIONS[kind](held_out))
     elif kind == "composed helper":
         source, call = with_helper(choose)
     elif kind == "composed expressions":

@@ -1,10 +1,11 @@
-"""Programs that people wrote: MBPP's functions (CC-BY-4.0) and small pure ones of Python's standard library (PSF).
+"""Programs that were written one by one: MBPP's functions (CC-BY-4.0), small pure ones of Python's standard library
+(PSF), and those in `nano/written/`, which were written for nano.
 
 MBPP is read from ../shared/data beside the checkout, or from nano/work/data. Its functions are called as its own tests
 do, and with other arguments; they come as they are, with variables renamed, and with a bug. The standard library's
 functions are those of the interpreter at hand, with what they need of their module (`nano/stdlib.txt` names them).
 
-A tenth of MBPP, and of the standard library, is held out by function: `is_held_out` decides, for training and for
+A tenth of each is held out by function: `is_held_out` decides, for training and for
 measuring alike. Nothing here is from HumanEval, and `forbidden` finds what is equal to one of its functions.
 """
 
@@ -136,6 +137,21 @@ def forbidden(source: str, call: str, held_out: bool) -> bool:
         shape in barred and (body[name] > 1 or (entry is not None and name == entry.group()))
         for name, shape in found.items()
     )
+
+
+def written_in(text: str) -> Iterator[Function]:
+    """The programs of a file of `nano/written/`: first their calls, a line with `>>> ` each, then the module's text."""
+    for calls, source in re.findall(r"((?:^>>> .*\n)+)((?:^(?!>>> ).*\n)+)", text, flags=re.MULTILINE):
+        lines = tuple(line.removeprefix(">>> ") for line in calls.splitlines())
+        yield Function(lines[0][: lines[0].index("(")], source.strip("\n") + "\n", lines)
+
+
+@cache
+def written(held_out: bool) -> tuple[Function, ...]:
+    """The functions of `nano/written/` of one side."""
+    texts = (path.read_text(encoding="ascii") for path in sorted((HERE / "written").glob("*.txt")))
+    found = (function for text in texts for function in written_in(text))
+    return tuple(function for function in found if is_held_out(function.source) is held_out)
 
 
 @cache

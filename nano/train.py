@@ -42,7 +42,7 @@ from nano import attention, corpus
 from nano.base import WORK
 from nano.int8 import multiply_in_int8, prepare_thread
 from nano.programs import programs, training_segments
-from nano.rounding import is_rounded, rounded
+from nano.rounding import BLOCK, is_rounded, rounded
 from nano.tokenizer import SegmentTokenizer
 from quant.specials import Special
 
@@ -98,11 +98,14 @@ def documents_of(folder: Path, tokenizer: Path, longest: int, seed: int) -> Iter
                 yield Document(kinds[kind[index]], text, int(prompts[index]))
 
 
-def batches(stream: Iterator[Document], tokens: int, seed: int, buffer: int = 256) -> Iterator[list[Document]]:
-    """Batches of about `tokens` tokens with little padding: documents of similar length, in random order."""
+def batches(stream: Iterator[Document], tokens: int, seed: int, buffer: int | None = None) -> Iterator[list[Document]]:
+    """Batches of about `tokens` tokens with little padding: documents of similar length, in random order.
+
+    The documents are sorted `buffer` at a time; by default as many as make that worthwhile.
+    """
     shuffle = random.Random(seed)
     while True:
-        waiting = sorted(itertools.islice(stream, buffer), key=lambda document: len(document.ids))
+        waiting = sorted(itertools.islice(stream, buffer or max(256, tokens // 8)), key=lambda document: len(document.ids))
         groups: list[list[Document]] = [[]]
         for document in waiting:
             if groups[-1] and (len(groups[-1]) + 1) * len(document.ids) > tokens:
@@ -122,7 +125,7 @@ def steps(stream: Iterator[list[Document]], tokens: int) -> Iterator[list[list[D
             step = []
 
 
-def tensors(batch: list[Document], device: str) -> tuple[torch.Tensor, torch.Tensor]:
+def tensors(batch: list[Document]) -> tuple[torch.Tensor, torch.Tensor]:
     """Input ids, padded on the right, and labels already moved by one: [documents, a multiple of `PADDING`] each."""
     length = -(-max(len(document.ids) for document in batch) // PADDING) * PADDING
     ids = torch.zeros(len(batch), length, dtype=torch.long)
@@ -130,18 +133,23 @@ def tensors(batch: list[Document], device: str) -> tuple[torch.Tensor, torch.Ten
     for row, document in enumerate(batch):
         ids[row, : len(document.ids)] = torch.tensor(document.ids)
         labels[row, document.prompt - 1 : len(document.ids) - 1] = torch.tensor(document.ids[document.prompt :])
-    return ids.to(device), labels.to(device)
+    return ids, labels
+
+
+def moved(tensor: torch.Tensor, device: str) -> torch.Tensor:
+    """The tensor on the device; the host does not wait for the copy."""
+    return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
 def logits_and_labels(model: Any, batch: list[Document], device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits, float32 [tokens, vocabulary], and labels, [tokens], where there is a loss; rows one after the other."""
-    ids, labels = tensors(batch, device)
-    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
-    learned = labels != IGNORED
-    picked = hidden[learned]
-    count = len(picked)
+    ids, labels = tensors(batch)
+    learned = (labels.flatten() != IGNORED).nonzero().flatten()
+    count = len(learned)
+    hidden = model.model(input_ids=moved(ids, device), use_cache=False).last_hidden_state
+    picked = hidden.flatten(0, 1).index_select(0, moved(learned, device))
     logits = model.lm_head(F.pad(picked, (0, 0, 0, -count % (4 * PADDING))))
-    return logits[:count].float(), labels[learned]
+    return logits[:count].float(), moved(labels.flatten()[learned], device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,17 +196,17 @@ class Team:
         # With one worker the main thread does the work, with all threads that PyTorch has.
         return list(self._pool.map(one, todo)) if len(self.models) > 1 else list(map(one, todo))
 
-    def learn(self, step: list[list[Document]], device: str) -> float:
-        """Add up the gradients of one step's mean loss, and return that."""
+    def learn(self, step: list[list[Document]], device: str) -> torch.Tensor:
+        """Add up the gradients of one step's mean loss, and return that; on a GPU it may not be there yet."""
         count = sum(len(document.ids) - document.prompt for batch in step for document in batch)
 
-        def work(model: Any, batch: list[Document]) -> float:
+        def work(model: Any, batch: list[Document]) -> torch.Tensor:
             logits, labels = logits_and_labels(model, batch, device)
             loss = F.cross_entropy(logits, labels, reduction="sum") / count
             loss.backward()
-            return loss.item()
+            return loss.detach()
 
-        return sum(self.map(work, step))
+        return torch.stack(self.map(work, step)).sum()
 
 
 def score(team: Team, held_out: list[Document], frame_id: int, tokens: int, device: str) -> Score:
@@ -242,7 +250,7 @@ class Optimizer:
         self._adam = torch.optim.AdamW(self._masters, lr=0.0, betas=(0.9, beta2), weight_decay=0.0, fused=True)
 
     @torch.no_grad()
-    def step(self, rate: float, rounding: bool = False, clip: float = 1.0) -> float:
+    def step(self, rate: float, rounding: bool = False, clip: float = 1.0) -> torch.Tensor:
         """Take the gradients, clipped to a norm of `clip`, and make one step. Returns the norm before clipping.
 
         With `rounding` the team goes on with weights as Q4_0 keeps them.
@@ -257,9 +265,21 @@ class Optimizer:
         norm = torch.nn.utils.clip_grad_norm_(self._masters, clip)
         self._adam.param_groups[0]["lr"] = rate
         self._adam.step()
-        for parameter, master, is_matrix in zip(self._parameters, self._masters, self._rounded, strict=True):
-            parameter.copy_(rounded(master) if rounding and is_matrix else master)
-        return norm.item()
+        weights = self._rounded_masters() if rounding else self._masters
+        for parameter, weight in zip(self._parameters, weights, strict=True):
+            parameter.copy_(weight)
+        return norm
+
+    def _rounded_masters(self) -> Iterator[torch.Tensor]:
+        """The weights as Q4_0 keeps them; on a GPU all are rounded at once, as few large steps take less time there."""
+        if self._masters[0].is_cuda:
+            matrices = [master for master, is_matrix in zip(self._masters, self._rounded, strict=True) if is_matrix]
+            joined = rounded(torch.cat([matrix.view(-1, BLOCK) for matrix in matrices]))
+            parts = iter(joined.split([matrix.numel() // BLOCK for matrix in matrices]))
+        else:
+            parts = (rounded(master) for master, is_matrix in zip(self._masters, self._rounded, strict=True) if is_matrix)
+        for master, is_matrix in zip(self._masters, self._rounded, strict=True):
+            yield next(parts).view_as(master) if is_matrix else master
 
     def state(self) -> dict[str, Any]:
         """What `load` needs."""
@@ -297,8 +317,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save-minutes", type=float, default=5)
     parser.add_argument("--held-out", type=int, default=60, help="programs to measure on before each save")
+    parser.add_argument("--held-out-corpus", type=Path, help="take those from this folder of nano.corpus --held-out")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float32"))
+    parser.add_argument("--compile", action="store_true", help="compile the layers: worth it on a GPU")
     parser.add_argument("--int8", action="store_true", help="multiply in 8 bits (nano/int8.py), with --dtype float32")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of one worker alone")
     parser.add_argument("--workers", type=int, default=1, help="on CPUs: batches at once, with a thread each")
@@ -328,9 +350,11 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
 
     attention.register()
-    attend = attention.NAME if options.device == "cpu" else "sdpa"
-    model: Any = CwmForCausalLM.from_pretrained(options.base, dtype=options.dtype, attn_implementation=attend)
+    model: Any = CwmForCausalLM.from_pretrained(options.base, dtype=options.dtype, attn_implementation=attention.NAME)
     model.to(options.device).train()
+    if options.compile:
+        for layer in model.model.layers:
+            layer.compile(dynamic=True)
     tokenizer = SegmentTokenizer(Tokenizer.from_file(str(options.base / "tokenizer.json")))
     if options.int8:
         multiply_in_int8(model.model)
@@ -338,7 +362,11 @@ def main() -> None:
     optimizer = Optimizer(team.models, options.beta2)
     batch_tokens = options.batch or options.tokens
     longest = max(options.longest, HELD_OUT_LONGEST)
-    held_out = list(itertools.islice(documents(tokenizer, HELD_OUT_SEED, True, longest), options.held_out))
+    if options.held_out_corpus is None:
+        unseen = documents(tokenizer, HELD_OUT_SEED, True, longest)
+    else:
+        unseen = documents_of(options.held_out_corpus, options.base / "tokenizer.json", longest, 0)
+    held_out = list(itertools.islice(unseen, options.held_out))
 
     step = tokens_seen = resumed = 0
     before = 0.0
@@ -357,7 +385,7 @@ def main() -> None:
     start = saved = time.monotonic()
     log = (options.out / "log.jsonl").open("a")
     total_seconds = options.minutes * 60
-    recent: list[float] = []
+    recent: list[torch.Tensor] = []
     recent_tokens, recent_start = 0, start
     while True:
         seconds = before + time.monotonic() - start
@@ -384,10 +412,10 @@ def main() -> None:
         tokens_seen, recent_tokens = tokens_seen + tokens, recent_tokens + tokens
         recent.append(loss)
         if step % 10 == 0:
+            mean = torch.stack(recent).mean().item()
             speed = recent_tokens / (time.monotonic() - recent_start)
-            mean = sum(recent) / len(recent)
             print(
-                f"step {step}  {tokens_seen / 1e6:.3f} M tokens  loss {mean:.4f}  norm {norm:.2f}  rate {rate:.2e}  "
+                f"step {step}  {tokens_seen / 1e6:.3f} M tokens  loss {mean:.4f}  norm {norm.item():.2f}  rate {rate:.2e}  "
                 f"{speed:.0f} tokens/s  {done:.0%}",
                 flush=True,
             )

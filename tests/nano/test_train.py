@@ -26,7 +26,7 @@ def tokenizer(small_vocabulary: Vocabulary) -> SegmentTokenizer:
 
 def test_the_loss_is_on_frames_only(tokenizer: SegmentTokenizer):
     sample = list(itertools.islice(documents(tokenizer, 3, False, 2000), 4))
-    ids, labels = tensors(sample, "cpu")
+    ids, labels = tensors(sample)
     for row, document in enumerate(sample):
         length = len(document.ids)
         assert document.ids[document.prompt] == tokenizer.specials[Special.CALL]
