@@ -33,6 +33,7 @@ def record_in_process(source: str, call: str, max_frames: int = 10_000, *, modul
     filename = f"<{module} {next(_counter)}>"
     lines = physical_lines(source)
     frames: list[Frame] = []
+    full = False
 
     def write(
         event: str,
@@ -43,7 +44,9 @@ def record_in_process(source: str, call: str, max_frames: int = 10_000, *, modul
         before: dict[str, str] | None,
         value: str | None,
     ) -> None:
+        nonlocal full
         if len(frames) == max_frames:
+            full = True
             raise _OutOfFrames
         frames.append(Frame(Event(event), line, lines[line - 1], values or {}, value, function, depth))
 
@@ -53,19 +56,21 @@ def record_in_process(source: str, call: str, max_frames: int = 10_000, *, modul
     sys.modules[module] = program
     linecache.cache[filename] = (len(source), None, list(lines), filename)
     recorder = Recorder(filename, module, write)
+    # What is raised while a generator is closed is lost, and the code goes on, unrecorded.
+    usual_hook = sys.unraisablehook
+    sys.unraisablehook = lambda lost: None if lost.exc_type is _OutOfFrames else usual_hook(lost)
     try:
         exec(compile(source, filename, "exec", dont_inherit=True), program.__dict__)
         expression = compile(call, "<call>", "eval", dont_inherit=True)
         try:
             outcome = Outcome(Ending.RETURNED, recorder.repr(recorder.evaluate(expression, program.__dict__)))
-        except _OutOfFrames:
-            outcome = Outcome(Ending.OUT_OF_FRAMES)
         except BaseException as error:
             outcome = Outcome(Ending.RAISED, recorder.repr(error))
     finally:
+        sys.unraisablehook = usual_hook
         del linecache.cache[filename]
         if replaced is None:
             del sys.modules[module]
         else:
             sys.modules[module] = replaced
-    return Trace(tuple(frames), outcome)
+    return Trace(tuple(frames), Outcome(Ending.OUT_OF_FRAMES) if full else outcome)

@@ -245,6 +245,16 @@ def test_max_frames_ends_the_run():
     assert len(trace.frames) == 50
 
 
+def test_generators_that_are_closed_then_say_nothing(monkeypatch: pytest.MonkeyPatch):
+    lost: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lost.append)
+    body = "def f():\n    return [all(i != j for i in range(99)) for j in range(99)]\n"
+    endings = {record(body, "f()", max_frames=count).outcome.ending for count in range(40, 50)}
+    assert endings == {Ending.OUT_OF_FRAMES}
+    assert lost == []
+    assert sys.unraisablehook == lost.append
+
+
 def test_other_threads_are_not_recorded():
     body = "import threading\ndef g():\n    return 1\n"
     body += "def f():\n    t = threading.Thread(target=g)\n    t.start()\n    t.join()\n"
