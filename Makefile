@@ -54,11 +54,16 @@ vsix: $(VSIX)
 clean:
 	rm -rf $(VENV) build dist $(VSIX) $(EXTENSION)/dist $(EXTENSION)/node_modules $(CODE_SERVER)/node_modules
 
+# GCC 12 makes code of llama.cpp's AMX kernels that ends the process (quant/runtime.py: built_with_amx). Empty where the
+# compiler knows no AMX.
+AMX_FLAGS = -mno-amx-tile -mno-amx-int8 -mno-amx-bf16
+NO_AMX = $(shell $(CXX) $(AMX_FLAGS) -E -x c++ /dev/null >/dev/null 2>&1 && echo $(AMX_FLAGS))
+
 # llama.cpp is compiled while llama-cpp-python is installed: minutes the first time, seconds once pip has cached the wheel.
 $(VENV)/installed: pyproject.toml
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" ./setup.sh
 	@echo "Installing foretrace (llama.cpp is compiled the first time; that takes a few minutes) ..."
-	@$(BIN)/python -m pip install --quiet --editable .
+	@CFLAGS="$(NO_AMX) $$CFLAGS" CXXFLAGS="$(NO_AMX) $$CXXFLAGS" $(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 _PACKAGES = ("llama-cpp-python", "debugpy", "numpy", "pygls", "rich", "typer")
 _PROGRAM = "def add(a, b):\n    total = a + b\n    return total\n"
 _CALL = "add(2, 3)"
+_AMX_FLAGS = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+_NO_AMX = (
+    f'Build it without: CFLAGS="{_AMX_FLAGS}" CXXFLAGS="{_AMX_FLAGS}" '
+    "pip install --force-reinstall --no-deps --no-cache-dir --no-binary llama-cpp-python llama-cpp-python"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +79,16 @@ def _python() -> Finding:
 
 
 def _llama() -> Finding:
+    from quant.runtime import built_with_amx
+
     try:
         library = import_module("llama_cpp.llama_cpp")
     except (ImportError, OSError, RuntimeError) as error:
         return Finding(False, f"does not load: {error}", "Run: pip install --force-reinstall llama-cpp-python")
-    return Finding(True, f"loads ({Path(library.__file__ or '').parent})")
+    text = f"loads ({Path(library.__file__ or '').parent})"
+    if built_with_amx(library):
+        return Finding(True, f"{text}, built for AMX, which some compilers get wrong: models run slower without it", _NO_AMX)
+    return Finding(True, text)
 
 
 def _gpu() -> Finding:

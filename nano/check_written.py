@@ -36,11 +36,7 @@ def faults(function: Function, benchmarks: frozenset[bytes]) -> list[str]:
     if shapes.get(function.name) in benchmarks:
         found.append("it is a function of HumanEval or MBPP in all but names")
     for call in function.calls:
-        try:
-            trace = run(Program("written", function.source, call, function.source))
-        except SyntaxError:
-            found.append(f"{call} is no call")
-            continue
+        trace = run(Program("written", function.source, call, function.source))
         if trace is None:
             found.append(f"{call} is too short or too long, fails, has long values or others in each run")
         elif trace.outcome.ending is Ending.RETURNED and len(trace.frames) > MAX_STEPS:

@@ -1,12 +1,11 @@
-"""Programs that were written one by one: MBPP's functions (CC-BY-4.0), small pure ones of Python's standard library
-(PSF), and those in `nano/written/`, which were written for nano.
+"""Programs written one by one: MBPP's functions (CC-BY-4.0), the library's small pure ones (PSF), those of nano/written.
 
 MBPP is read from ../shared/data beside the checkout, or from nano/work/data. Its functions are called as its own tests
 do, and with other arguments; they come as they are, with variables renamed, and with a bug. The standard library's
 functions are those of the interpreter at hand, with what they need of their module (`nano/stdlib.txt` names them).
 
-A tenth of each is held out by function: `is_held_out` decides, for training and for
-measuring alike. Nothing here is from HumanEval, and `forbidden` finds what is equal to one of its functions.
+A tenth of each is held out by function: `is_held_out` decides, for training and for measuring alike.
+Nothing here is from HumanEval, and `forbidden` finds what is equal to one of its functions.
 """
 
 from __future__ import annotations

@@ -105,7 +105,9 @@ def batches(stream: Iterator[Document], tokens: int, seed: int, buffer: int | No
     """
     shuffle = random.Random(seed)
     while True:
-        waiting = sorted(itertools.islice(stream, buffer or max(256, tokens // 8)), key=lambda document: len(document.ids))
+        waiting = sorted(
+            itertools.islice(stream, buffer or max(256, tokens // 8)), key=lambda document: len(document.ids)
+        )
         groups: list[list[Document]] = [[]]
         for document in waiting:
             if groups[-1] and (len(groups[-1]) + 1) * len(document.ids) > tokens:
@@ -277,7 +279,9 @@ class Optimizer:
             joined = rounded(torch.cat([matrix.view(-1, BLOCK) for matrix in matrices]))
             parts = iter(joined.split([matrix.numel() // BLOCK for matrix in matrices]))
         else:
-            parts = (rounded(master) for master, is_matrix in zip(self._masters, self._rounded, strict=True) if is_matrix)
+            parts = (
+                rounded(master) for master, is_matrix in zip(self._masters, self._rounded, strict=True) if is_matrix
+            )
         for master, is_matrix in zip(self._masters, self._rounded, strict=True):
             yield next(parts).view_as(master) if is_matrix else master
 

@@ -195,6 +195,7 @@ class Runtime:
             _LOG.clear()
             model_parameters = library.llama_model_default_params()
             model_parameters.n_gpu_layers = 2**31 - 1 if gpu_layers == ALL_LAYERS else gpu_layers
+            model_parameters.use_extra_bufts = not built_with_amx(library)
             model = library.llama_model_load_from_file(str(path).encode(), model_parameters)
             if not model:
                 raise ModelError(f"{path} cannot be loaded: {_complaint()} Download or build the file again.")
@@ -525,6 +526,15 @@ def load_library() -> Any:
             library.llama_log_set(_callback, ctypes.c_void_p(0))
             library.llama_backend_init()
     return library
+
+
+def built_with_amx(library: Any) -> bool:
+    """Whether llama.cpp multiplies with Intel's AMX, unless it is told to leave out all rearranged weights.
+
+    GCC 12 compiles that to code that ends the process: for its <amxtileintrin.h>, `ldtilecfg` reads 8 of the 64 bytes
+    that it does, so what is written to the others is optimized away. Other compilers' builds cannot be told from it.
+    """
+    return b"AMX_INT8 = 1" in library.llama_print_system_info()
 
 
 @contextmanager
