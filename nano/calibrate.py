@@ -2,7 +2,8 @@
 
     python -m nano.calibrate GGUF [--programs N]
 
-The programs are generated and held out from training, others than those of nano.evaluate. The last line is JSON.
+The programs are generated, or of nano/written, and held out from training; others than those of nano.evaluate, and none
+of a benchmark. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import gguf
 
 from nano.calibration import calibration_error, fit_temperature
 from nano.evaluate import CONTEXT, HELD_OUT_SEED, Case, measure_forced
-from nano.programs import programs
+from nano.programs import GENERATED, REAL, programs
 from quant.gguf_file import TEMPERATURE_KEY
 from quant.runtime import Runtime
 
 SEED = HELD_OUT_SEED + 1_000_000_000
 """Where the seeds of the programs fitted on start."""
+KINDS = GENERATED | {"written": REAL["written"]}
 
 
 def write_temperature(path: Path, temperature: float) -> None:
@@ -40,7 +42,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--programs", type=int, default=300)
     options = parser.parse_args()
-    drawn = itertools.islice(programs(SEED, held_out=True), options.programs)
+    drawn = itertools.islice(programs(SEED, True, KINDS), options.programs)
     cases = (Case(program.kind, program.source, program.call, trace) for program, trace in drawn)
     with Runtime.open(options.model, context=CONTEXT) as runtime, tempfile.TemporaryDirectory() as folder:
         judged = [each for case in cases for each in measure_forced(runtime, case, Path(folder)).judged]
