@@ -87,7 +87,8 @@ def _llama() -> Finding:
         return Finding(False, f"does not load: {error}", "Run: pip install --force-reinstall llama-cpp-python")
     text = f"loads ({Path(library.__file__ or '').parent})"
     if built_with_amx(library):
-        return Finding(True, f"{text}, built for AMX, which some compilers get wrong: models run slower without it", _NO_AMX)
+        text += ", built for AMX, which some compilers get wrong: it is not used, so models run slower"
+        return Finding(True, text, _NO_AMX)
     return Finding(True, text)
 
 

@@ -1,4 +1,4 @@
-"""Programs written one by one: MBPP's functions (CC-BY-4.0), the library's small pure ones (PSF), those of nano/written.
+"""Programs written one by one: MBPP's functions (CC-BY-4.0), small ones of the library (PSF), those of `nano/written/`.
 
 MBPP is read from ../shared/data beside the checkout, or from nano/work/data. Its functions are called as its own tests
 do, and with other arguments; they come as they are, with variables renamed, and with a bug. The standard library's

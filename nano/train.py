@@ -419,8 +419,8 @@ def main() -> None:
             mean = torch.stack(recent).mean().item()
             speed = recent_tokens / (time.monotonic() - recent_start)
             print(
-                f"step {step}  {tokens_seen / 1e6:.3f} M tokens  loss {mean:.4f}  norm {norm.item():.2f}  rate {rate:.2e}  "
-                f"{speed:.0f} tokens/s  {done:.0%}",
+                f"step {step}  {tokens_seen / 1e6:.3f} M tokens  loss {mean:.4f}  norm {norm.item():.2f}  "
+                f"rate {rate:.2e}  {speed:.0f} tokens/s  {done:.0%}",
                 flush=True,
             )
             log.write(json.dumps({"step": step, "tokens": tokens_seen, "loss": mean, "speed": round(speed)}) + "\n")

@@ -630,6 +630,13 @@ def test_the_doctor_finds_everything_in_order(folder):
     assert "✗ model: There is no model file missing.gguf" in missing.stdout
 
 
+def test_the_doctor_says_how_to_build_without_amx(monkeypatch):
+    monkeypatch.setattr("quant.runtime.built_with_amx", lambda library: True)
+    result = invoke("doctor")
+    assert result.exit_code == 0, result.output  # it works without
+    assert "built for AMX" in result.stdout and "CXXFLAGS=" in result.stdout
+
+
 def test_the_real_steps_can_replace_wrong_ones_and_each_value_has_a_surprise(folder):
     code, out, err = finish(start("diff", "total.py::total", "--mode", "forced", "--format", "json"))
     assert code in (0, 1), err

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from bench.random_gguf import shape_called, write_random_gguf
 from foretrace.models import bundled_path
 from quant.errors import CancelledError, ContextFullError, ModelError
 from quant.model import Part
-from quant.runtime import CHUNK_TOKENS, CONTEXT_STEP, VERIFY_TOKENS, Runtime
+from quant.runtime import CHUNK_TOKENS, CONTEXT_STEP, VERIFY_TOKENS, Runtime, built_with_amx
 from quant.shape import WINDOW
 from quant.specials import IDS_IN_CWM, Special, special_ids
 from tests.ggufs import entry, string, write_llama
@@ -53,6 +54,19 @@ def test_the_bundled_model_says_what_it_is(runtime):
     assert 0 < runtime.window < CONTEXT
     assert "nano" in runtime.metadata("general.name")
     assert runtime.metadata("no.such.key") is None
+
+
+def test_a_build_with_amx_is_used_without_it(runtime, monkeypatch):
+    def library(features: bytes) -> SimpleNamespace:
+        return SimpleNamespace(llama_print_system_info=lambda: features)
+
+    assert built_with_amx(library(b"CPU : AVX512 = 1 | AMX_INT8 = 1 | REPACK = 1 | "))
+    assert not built_with_amx(library(b"CPU : AVX512 = 1 | REPACK = 1 | "))
+    tokens = runtime.vocabulary.tokenize(TEXT)
+    monkeypatch.setattr("quant.runtime.built_with_amx", lambda library: True)
+    with Runtime.open(bundled_path(), context=CONTEXT) as plain:
+        # Other kernels, which round otherwise: 0.01 here, and more than 1 for another position.
+        assert divergence(plain.prefill(tokens), runtime.prefill(tokens)) < 0.05
 
 
 def test_text_never_becomes_a_special_token(runtime):
