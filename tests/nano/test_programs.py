@@ -84,12 +84,12 @@ def test_an_exception_passes_through_main():
 
 
 def test_programs_print_raise_catch_yield_and_have_classes():
-    traces = [trace for _, trace in first(3000)]
+    traces = [trace for _, trace in first(6000)]
     raised = [trace for trace in traces if trace.outcome.ending is Ending.RAISED]
     returned = [trace for trace in traces if trace.outcome.ending is Ending.RETURNED]
     caught = [trace for trace in returned if any(frame.event is Event.EXCEPTION for frame in trace.frames)]
     assert min(len(raised), len(caught)) > 30
-    text = "".join(program.source for program, _ in first(3000))
+    text = "".join(program.source for program, _ in first(6000))
     for words in ("print(", "yield", "class ", "lambda", "nonlocal", "finally:", "*args", "@property", "[::-1]"):
         assert text.count(words) > 1, words
 
