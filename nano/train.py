@@ -169,8 +169,12 @@ class Score:
 class Team:
     """Workers that take batches from one queue: the same weights, but gradients of their own, on a thread each."""
 
-    def __init__(self, model: Any, workers: int) -> None:
-        """Share the weights of `model`, which is the first worker's."""
+    def __init__(self, model: Any, workers: int, weight_after: dict[int, float] | None = None) -> None:
+        """Share the weights of `model`, which is the first worker's.
+
+        `weight_after`: how much the loss of a token counts by the token before it, where that is not 1.
+        """
+        self._weight_after = weight_after or {}
         self.models = [model, *(copy.deepcopy(model) for _ in range(workers - 1))]
         for other in self.models[1:]:
             for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
@@ -200,15 +204,24 @@ class Team:
 
     def learn(self, step: list[list[Document]], device: str) -> torch.Tensor:
         """Add up the gradients of one step's mean loss, and return that; on a GPU it may not be there yet."""
-        count = sum(len(document.ids) - document.prompt for batch in step for document in batch)
+        whole = sum(self._weights(batch).sum().item() for batch in step)
 
         def work(model: Any, batch: list[Document]) -> torch.Tensor:
             logits, labels = logits_and_labels(model, batch, device)
-            loss = F.cross_entropy(logits, labels, reduction="sum") / count
+            losses = F.cross_entropy(logits, labels, reduction="none")
+            loss = (losses * moved(self._weights(batch), device)).sum() / whole
             loss.backward()
             return loss.detach()
 
         return torch.stack(self.map(work, step)).sum()
+
+    def _weights(self, batch: list[Document]) -> torch.Tensor:
+        """How much each token's loss counts, float32 [tokens], in the order of `logits_and_labels`."""
+        before = torch.tensor([token for document in batch for token in document.ids[document.prompt - 1 : -1]])
+        weights = torch.ones(len(before))
+        for token, weight in self._weight_after.items():
+            weights[before == token] = weight
+        return weights
 
 
 def score(team: Team, held_out: list[Document], frame_id: int, tokens: int, device: str) -> Score:
@@ -318,6 +331,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--beta2", type=float, default=0.98)
     parser.add_argument("--warmup", type=float, default=0.03, help="share of the run")
     parser.add_argument("--rounded-from", type=float, default=1, help="share of the run after which weights are Q4_0's")
+    parser.add_argument("--line-weight", type=float, default=1, help="of a line's first token, which tells the branch")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save-minutes", type=float, default=5)
     parser.add_argument("--held-out", type=int, default=60, help="programs to measure on before each save")
@@ -362,7 +376,7 @@ def main() -> None:
     tokenizer = SegmentTokenizer(Tokenizer.from_file(str(options.base / "tokenizer.json")))
     if options.int8:
         multiply_in_int8(model.model)
-    team = Team(model, options.workers)
+    team = Team(model, options.workers, {tokenizer.specials[Special.ACTION]: options.line_weight})
     optimizer = Optimizer(team.models, options.beta2)
     batch_tokens = options.batch or options.tokens
     longest = max(options.longest, HELD_OUT_LONGEST)

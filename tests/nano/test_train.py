@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from tokenizers import Tokenizer
 from transformers import CwmForCausalLM
 
@@ -47,6 +48,20 @@ def test_steps_are_whole_batches_the_longest_first():
     made = [[Document("", [0] * length, 1)] for length in (30, 60, 50, 90, 10)]
     found = [[len(batch[0].ids) for batch in step] for step in steps(iter(made), 100)]
     assert found == [[60, 50, 30], [90, 10]]
+
+
+def test_the_first_token_of_a_line_can_weigh_more(tiny_cwm, tokenizer: SegmentTokenizer):
+    sample = [list(itertools.islice(documents(tokenizer, 3, False, 2000), 3))]
+    model = CwmForCausalLM.from_pretrained(tiny_cwm())
+    action = tokenizer.specials[Special.ACTION]
+    logits, labels = logits_and_labels(model, sample[0], "cpu")
+    losses = F.cross_entropy(logits, labels, reduction="none")
+    before = torch.tensor([token for document in sample[0] for token in document.ids[document.prompt - 1 : -1]])
+    weights = torch.where(before == action, 5.0, 1.0)
+    assert 10 < weights.eq(5).sum() < len(weights) / 4
+    found = Team(model, 1, {action: 5.0}).learn(sample, "cpu")
+    assert torch.allclose(found, (losses * weights).sum() / weights.sum(), rtol=1e-4)
+    assert torch.allclose(Team(model, 1).learn(sample, "cpu"), losses.mean(), rtol=1e-4)
 
 
 def test_workers_add_up_to_one(tiny_cwm, tokenizer: SegmentTokenizer):
