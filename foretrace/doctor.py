@@ -24,10 +24,6 @@ _PACKAGES = ("llama-cpp-python", "debugpy", "numpy", "pygls", "rich", "typer")
 _PROGRAM = "def add(a, b):\n    total = a + b\n    return total\n"
 _CALL = "add(2, 3)"
 _AMX_FLAGS = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
-_NO_AMX = (
-    f'Build it without: CFLAGS="{_AMX_FLAGS}" CXXFLAGS="{_AMX_FLAGS}" '
-    "pip install --force-reinstall --no-deps --no-cache-dir --no-binary llama-cpp-python llama-cpp-python"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +75,7 @@ def _python() -> Finding:
 
 
 def _llama() -> Finding:
+    from quant.device import REBUILD, REMEDY
     from quant.runtime import built_with_amx
 
     try:
@@ -87,8 +84,9 @@ def _llama() -> Finding:
         return Finding(False, f"does not load: {error}", "Run: pip install --force-reinstall llama-cpp-python")
     text = f"loads ({Path(library.__file__ or '').parent})"
     if built_with_amx(library):
-        text += ", built for AMX, which some compilers get wrong: it is not used, so models run slower"
-        return Finding(True, text, _NO_AMX)
+        text += ", built for AMX, which some compilers get wrong: it is not used, so models run slower on the CPU"
+        build = REMEDY if library.llama_supports_gpu_offload() else REBUILD
+        return Finding(True, text, f'Build it without: CFLAGS="{_AMX_FLAGS}" CXXFLAGS="{_AMX_FLAGS}" {build}')
     return Finding(True, text)
 
 

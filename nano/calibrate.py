@@ -26,6 +26,7 @@ from quant.runtime import Runtime
 SEED = HELD_OUT_SEED + 1_000_000_000
 """Where the seeds of the programs fitted on start."""
 KINDS = GENERATED | {"written": REAL["written"]}
+"""Kinds of programs fitted on, and their shares."""
 
 
 def write_temperature(path: Path, temperature: float) -> None:

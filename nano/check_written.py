@@ -8,6 +8,7 @@ Prints a line for each function with something wrong, and how many there are; en
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def faults(function: Function, benchmarks: frozenset[bytes]) -> list[str]:
     for call in function.calls:
         trace = run(Program("written", function.source, call, function.source))
         if trace is None:
-            found.append(f"{call} is too short or too long, fails, has long values or others in each run")
+            found.append(f"{call} is too short or too long, fails, has long values, or asks for the time or for chance")
         elif trace.outcome.ending is Ending.RETURNED and len(trace.frames) > MAX_STEPS:
             found.append(f"{call} takes {len(trace.frames)} steps")
     return found
@@ -46,7 +47,12 @@ def faults(function: Function, benchmarks: frozenset[bytes]) -> list[str]:
 
 def main() -> None:
     """Check the files that are named, or all."""
-    paths = [Path(word) for word in sys.argv[1:]] or sorted((HERE / "written").glob("*.txt"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path)
+    paths: list[Path] = parser.parse_args().files or sorted((HERE / "written").glob("*.txt"))
+    for path in paths:
+        if not path.is_file():
+            parser.error(f"there is no file {path}")
     benchmarks = benchmark_shapes()
     seen: dict[bytes, str] = {}
     count = wrong = 0

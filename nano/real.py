@@ -142,7 +142,7 @@ def written_in(text: str) -> Iterator[Function]:
     """The programs of a file of `nano/written/`: first their calls, a line with `>>> ` each, then the module's text."""
     for calls, source in re.findall(r"((?:^>>> .*\n)+)((?:^(?!>>> ).*\n)+)", text, flags=re.MULTILINE):
         lines = tuple(line.removeprefix(">>> ") for line in calls.splitlines())
-        yield Function(lines[0][: lines[0].index("(")], source.strip("\n") + "\n", lines)
+        yield Function(lines[0].partition("(")[0], source.strip("\n") + "\n", lines)
 
 
 @cache

@@ -1,7 +1,7 @@
 """Trains nano: a `CwmForCausalLM` that reads a program and writes its run, frame by frame, in CWM's format.
 
     python -m nano.base                                   once: SmolLM2's weights as nano/work/base
-    nice -n 10 python -m nano.train --minutes 60          on the CPU or, with --device cuda, on a GPU
+    nice -n 10 python -m nano.train --minutes 60          on the CPU or, with --device cuda --compile, on a GPU
     nice -n 10 python -m nano.train --minutes 60 --resume
     nice -n 10 python -m nano.train --base nano/work/run/model --out nano/work/run2 --corpus nano/work/corpus
 
@@ -53,6 +53,7 @@ HELD_OUT_SEED = 1_000_000_000
 HELD_OUT_LONGEST = 2048
 """Tokens of a held-out document: more than one to learn from has, so that forgetting long runs shows."""
 SEED_STRIDE = 20_000_000
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 PADDING = 64
 """Lengths are padded to a multiple. On CPUs each shape of a matrix has its own prepared kernels, which stay in memory
@@ -186,16 +187,16 @@ class Team:
 
         self._pool = ThreadPoolExecutor(workers, initializer=prepare)
 
-    def map(self, work: Callable[[Any, list[Document]], Result], todo: list[list[Document]]) -> list[Result]:
-        """`work(model, batch)` for each batch, in order; a model works on one batch at a time."""
+    def map(self, work: Callable[[Any, Item], Result], todo: list[Item]) -> list[Result]:
+        """`work(model, item)` for each item, in order; a model works on one item at a time."""
         free: SimpleQueue[Any] = SimpleQueue()
         for model in self.models:
             free.put(model)
 
-        def one(batch: list[Document]) -> Result:
+        def one(item: Item) -> Result:
             model = free.get()
             try:
-                return work(model, batch)
+                return work(model, item)
             finally:
                 free.put(model)
 
@@ -203,17 +204,18 @@ class Team:
         return list(self._pool.map(one, todo)) if len(self.models) > 1 else list(map(one, todo))
 
     def learn(self, step: list[list[Document]], device: str) -> torch.Tensor:
-        """Add up the gradients of one step's mean loss, and return that; on a GPU it may not be there yet."""
-        whole = sum(self._weights(batch).sum().item() for batch in step)
+        """Add up the gradients of one step's weighted mean loss, and return that; a GPU may still be computing it."""
+        weights = [self._weights(batch) for batch in step]
+        whole = sum(each.sum().item() for each in weights)
 
-        def work(model: Any, batch: list[Document]) -> torch.Tensor:
-            logits, labels = logits_and_labels(model, batch, device)
+        def work(model: Any, item: tuple[list[Document], torch.Tensor]) -> torch.Tensor:
+            logits, labels = logits_and_labels(model, item[0], device)
             losses = F.cross_entropy(logits, labels, reduction="none")
-            loss = (losses * moved(self._weights(batch), device)).sum() / whole
+            loss = (losses * moved(item[1], device)).sum() / whole
             loss.backward()
             return loss.detach()
 
-        return torch.stack(self.map(work, step)).sum()
+        return torch.stack(self.map(work, list(zip(step, weights, strict=True)))).sum()
 
     def _weights(self, batch: list[Document]) -> torch.Tensor:
         """How much each token's loss counts, float32 [tokens], in the order of `logits_and_labels`."""
@@ -287,14 +289,12 @@ class Optimizer:
 
     def _rounded_masters(self) -> Iterator[torch.Tensor]:
         """The weights as Q4_0 keeps them; on a GPU all are rounded at once, as few large steps take less time there."""
+        matrices = [master for master, is_matrix in zip(self._masters, self._rounded, strict=True) if is_matrix]
         if self._masters[0].is_cuda:
-            matrices = [master for master, is_matrix in zip(self._masters, self._rounded, strict=True) if is_matrix]
             joined = rounded(torch.cat([matrix.view(-1, BLOCK) for matrix in matrices]))
             parts = iter(joined.split([matrix.numel() // BLOCK for matrix in matrices]))
         else:
-            parts = (
-                rounded(master) for master, is_matrix in zip(self._masters, self._rounded, strict=True) if is_matrix
-            )
+            parts = map(rounded, matrices)
         for master, is_matrix in zip(self._masters, self._rounded, strict=True):
             yield next(parts).view_as(master) if is_matrix else master
 

@@ -18,10 +18,9 @@ import psutil
 
 from quant.runtime import load_library
 
-REMEDY = (
-    'CMAKE_ARGS="-DGGML_CUDA=on" pip install --force-reinstall --no-cache-dir --no-deps '
-    "--no-binary llama-cpp-python llama-cpp-python"
-)
+REBUILD = "pip install --force-reinstall --no-cache-dir --no-deps --no-binary llama-cpp-python llama-cpp-python"
+"""Builds llama.cpp anew, as the environment says."""
+REMEDY = f'CMAKE_ARGS="-DGGML_CUDA=on" {REBUILD}'
 """Builds llama.cpp for NVIDIA's GPUs; needs the CUDA toolkit."""
 _GPU, _INTEGRATED = 1, 2  # enum ggml_backend_dev_type of ggml-backend.h
 _KINDS: dict[str, str] = {
