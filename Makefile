@@ -58,12 +58,18 @@ clean:
 # compiler knows no AMX.
 AMX_FLAGS = -mno-amx-tile -mno-amx-int8 -mno-amx-bf16
 NO_AMX = $(shell $(CXX) $(AMX_FLAGS) -E -x c++ /dev/null >/dev/null 2>&1 && echo $(AMX_FLAGS))
+WITHOUT_AMX = CFLAGS="$(NO_AMX) $$CFLAGS" CXXFLAGS="$(NO_AMX) $$CXXFLAGS"
 
 # llama.cpp is compiled while llama-cpp-python is installed: minutes the first time, seconds once pip has cached the wheel.
 $(VENV)/installed: pyproject.toml
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" ./setup.sh
 	@echo "Installing foretrace (llama.cpp is compiled the first time; that takes a few minutes) ..."
-	@CFLAGS="$(NO_AMX) $$CFLAGS" CXXFLAGS="$(NO_AMX) $$CXXFLAGS" $(BIN)/python -m pip install --quiet --editable .
+	@$(WITHOUT_AMX) $(BIN)/python -m pip install --quiet --editable .
+	@$(BIN)/python -c 'import sys; from quant.runtime import *; sys.exit(built_with_amx(load_library()))' || { \
+		echo "pip has kept a build of llama.cpp with AMX; compiling it anew ..."; \
+		$(WITHOUT_AMX) $(BIN)/python -m pip install --quiet --force-reinstall --no-cache-dir --no-deps --no-binary llama-cpp-python \
+			"$$($(BIN)/python -m pip freeze | grep -i '^llama.cpp.python==')"; \
+	}
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -28,7 +28,7 @@ from quant.device import find_devices
 from quant.gguf_file import read_gguf
 from quant.llama_log import CapturedLog
 from quant.plan import MIB, Build, build_of_shape, memory, pool, room_on
-from quant.runtime import ALL_LAYERS, CHUNK_TOKENS, KV_TYPES, VERIFY_TOKENS, load_library
+from quant.runtime import ALL_LAYERS, CHUNK_TOKENS, KV_TYPES, VERIFY_TOKENS, built_with_amx, load_library
 from quant.shape import ARCHITECTURE, CWM_32B, Shape, windowed_layers
 
 NANO = Shape(30, 576, 1536, 9, 3, 64, 8192, 8192, 2048, windowed_layers(30))
@@ -118,6 +118,7 @@ def allocated(path: Path, case: Case, *, simulated: bool) -> tuple[Parts, Parts]
     with CapturedLog(library) as log:
         model_parameters = library.llama_model_default_params()
         model_parameters.n_gpu_layers = 2**31 - 1 if case.gpu_layers == ALL_LAYERS else case.gpu_layers
+        model_parameters.use_extra_bufts = not built_with_amx(library)  # as the runtime does
         no_devices = (ctypes.c_void_p * 1)()
         if not case.gpu_layers:
             model_parameters.devices = ctypes.cast(no_devices, ctypes.c_void_p)
@@ -156,6 +157,8 @@ def rearranged(build: Build, library: Any) -> int:
     What the file holds of them is mapped, never read again, and dropped by the system when memory is short: it needs no
     room, and a plan leaves it out, though llama.cpp's log counts it. Which types: ggml-cpu/repack.cpp.
     """
+    if built_with_amx(library):
+        return 0  # the runtime does without
     has = library._lib
     types: set[str] = set()
     if has.ggml_cpu_has_avx2():

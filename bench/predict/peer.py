@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.predict.cost import Cost
+from quant.runtime import built_with_amx, load_library
 
 CONTEXT = 8192
 """Tokens of its context: each of them has a row of logits there."""
@@ -17,7 +19,9 @@ class Peer:
     """llama-cpp-python's own class, used as its documentation does."""
 
     def __init__(self, model: Path, *, lookup: bool) -> None:
-        """Load the GGUF; with `lookup`, drafts come from earlier in the text."""
+        """Load the GGUF; with `lookup`, drafts come from earlier in the text. Ends the command where it would crash."""
+        if built_with_amx(load_library()):
+            sys.exit("llama-cpp-python was built with AMX and may crash; `foretrace doctor` says how to build it without.")
         # Our own import comes first: it takes over llama.cpp's log, which `verbose=False` would silence with all else.
         from llama_cpp import Llama
         from llama_cpp.llama_speculative import LlamaPromptLookupDecoding
