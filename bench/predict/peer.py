@@ -19,9 +19,9 @@ class Peer:
     """llama-cpp-python's own class, used as its documentation does."""
 
     def __init__(self, model: Path, *, lookup: bool) -> None:
-        """Load the GGUF; with `lookup`, drafts come from earlier in the text. Ends the command where it would crash."""
+        """Load the GGUF; with `lookup`, drafts come from earlier in the text. Exits where that would crash."""
         if built_with_amx(load_library()):
-            sys.exit("llama-cpp-python was built with AMX and may crash; `foretrace doctor` says how to build it without.")
+            sys.exit("llama-cpp-python was built with AMX and may crash; `foretrace doctor` says what to do.")
         # Our own import comes first: it takes over llama.cpp's log, which `verbose=False` would silence with all else.
         from llama_cpp import Llama
         from llama_cpp.llama_speculative import LlamaPromptLookupDecoding
