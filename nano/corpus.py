@@ -3,8 +3,9 @@
     python -m nano.corpus nano/work/corpus --programs 200000 --processes 2
 
 The programs are those of `nano.programs`, in the order of seeds from --seed, whatever the number of processes, without
-repeats. OUT gets shards (`000.npz`: `ids` uint16, all documents one after the other; `lengths`, `prompts` and `kinds`,
-one number for each) and `corpus.json`, which says what they are; it is written last.
+repeats; between them stand drills (`nano.drills`). OUT gets shards (`000.npz`: `ids` uint16, all documents one after
+the other; `lengths`, `prompts` and `kinds`, one number for each) and `corpus.json`, which says what they are; it is
+written last.
 """
 
 from __future__ import annotations
@@ -17,29 +18,46 @@ import os
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from nano import drills
+from nano.chooser import Chooser
 from nano.programs import KINDS, program_key, program_of, training_segments
 from nano.tokenizer import SegmentTokenizer
 
 WORK = Path(__file__).parent / "work"
 CHUNK = 250
 """Seeds that a process takes at once."""
+DRILLS = 0.2
+"""The share of documents that are drills (nano/drills.py), by default."""
+DRILLS_SEED = 10**12
 SHARD = 20_000
 """Documents in a file."""
-NAMES = list(KINDS)
+NAMES = [*KINDS, drills.KIND]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One program and its run, or a drill, as token ids."""
+
+    kind: str
+    ids: list[int]
+    prompt: int
+    """How many ids are given; the loss starts behind them."""
+    key: int = field(default=0, compare=False)
+    """What repeats are told by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """Programs as token ids."""
+    """Many documents."""
 
     ids: NDArray[np.uint16]
     """All documents, one after the other."""
@@ -55,6 +73,10 @@ class Documents:
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths, dtype=np.int64)])[:-1]
 
 
+def _digest(ids: list[int]) -> int:
+    return int.from_bytes(hashlib.blake2b(np.array(ids, np.uint16).tobytes(), digest_size=8).digest(), "big")
+
+
 def tokenizer_digest(path: Path) -> str:
     """What tells two tokenizer.json apart."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
@@ -68,28 +90,46 @@ def _start(path: str) -> None:
     _tokenizer = SegmentTokenizer(Tokenizer.from_file(path))
 
 
-def chunk(job: tuple[int, int, bool]) -> Documents:
-    """The fit programs among `CHUNK` seeds; of at most so many tokens, on one side of the split."""
-    first_seed, longest, held_out = job
+def document_of(
+    seed: int, held_out: bool, longest: int, tokenizer: SegmentTokenizer, seen: set[int],
+    shares: Mapping[str, int] = KINDS, drilled: float = DRILLS,
+) -> Document | None:  # fmt: skip
+    """What is learned from at a seed: a program with its run or a drill; None where that is unfit or in `seen`.
+
+    `shares` are those of kinds of programs, `drilled` is the share of drills, of which none are held out.
+    """
+    choose = Chooser(seed + DRILLS_SEED)  # the program of this seed is drawn by numbers of its own
+    if not held_out and choose.chance(drilled):
+        ids = drills.drill(choose, tokenizer)
+        document = Document(drills.KIND, ids, 1, _digest(ids))
+        fit = document.key not in seen
+        seen.add(document.key)
+    else:
+        found = program_of(seed, held_out, shares, seen)
+        if found is None:
+            return None
+        program, trace = found
+        prompt, frames = map(tokenizer.segments, training_segments(program.source, program.call, trace))
+        document = Document(program.kind, prompt + frames, len(prompt), program_key(program))
+        fit = True
+    return document if fit and len(document.ids) <= longest else None
+
+
+def chunk(job: tuple[int, int, bool, Mapping[str, int], float]) -> Documents:
+    """What is fit among `CHUNK` seeds: of at most so many tokens, on one side of the split, in these shares."""
+    first_seed, longest, held_out, shares, drilled = job
     assert _tokenizer is not None
     seen: set[int] = set()
-    ids: list[int] = []
-    columns: list[tuple[int, int, int, int]] = []
-    for seed in range(first_seed, first_seed + CHUNK):
-        found = program_of(seed, held_out, KINDS, seen)
-        if found is None:
-            continue
-        program, trace = found
-        prompt, frames = map(_tokenizer.segments, training_segments(program.source, program.call, trace))
-        length = len(prompt) + len(frames)
-        if length <= longest:
-            ids += prompt + frames
-            columns.append((length, len(prompt), NAMES.index(program.kind), program_key(program)))
-    lengths, prompts, kinds, keys = zip(*columns, strict=True) if columns else ((), (), (), ())
+    seeds = range(first_seed, first_seed + CHUNK)
+    each = (document_of(seed, held_out, longest, _tokenizer, seen, shares, drilled) for seed in seeds)
+    found = [document for document in each if document is not None]
     return Documents(
-        np.array(ids, np.uint16), np.array(lengths, np.int32), np.array(prompts, np.int32),
-        np.array(kinds, np.uint8), np.array(keys, np.uint64),
-    )  # fmt: skip
+        np.array([token for document in found for token in document.ids], np.uint16),
+        np.array([len(document.ids) for document in found], np.int32),
+        np.array([document.prompt for document in found], np.int32),
+        np.array([NAMES.index(document.kind) for document in found], np.uint8),
+        np.array([document.key for document in found], np.uint64),
+    )
 
 
 def without_repeats(documents: Documents, seen: set[int]) -> Documents:
@@ -123,7 +163,9 @@ def read(folder: Path, tokenizer: Path) -> tuple[list[Path], list[str]]:
 
 def chunks(options: argparse.Namespace, processes: int) -> Iterator[Documents]:
     """Chunks of documents, in the order of seeds, without end."""
-    jobs = ((options.seed + index * CHUNK, options.longest, options.held_out) for index in range(10**9))
+    shares = KINDS | dict(options.share)
+    same = (options.longest, options.held_out, shares, options.drills)
+    jobs = ((options.seed + index * CHUNK, *same) for index in range(10**9))
     if processes == 1:
         _start(str(options.tokenizer))
         yield from map(chunk, jobs)
@@ -146,6 +188,14 @@ def fix_hash_seed() -> None:
         os.execve(sys.executable, command, {**os.environ, "PYTHONHASHSEED": "0"})
 
 
+def share(text: str) -> tuple[str, int]:
+    """A kind and its share. Raises ValueError."""
+    kind, number = text.split("=")
+    if kind not in KINDS:
+        raise ValueError(kind)
+    return kind, int(number)
+
+
 def main() -> None:
     """Write a corpus."""
     fix_hash_seed()
@@ -157,6 +207,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=100_000_000, help="the first program's")
     parser.add_argument("--longest", type=int, default=2048, help="tokens in a document")
     parser.add_argument("--held-out", action="store_true", help="of the other side of the split, to measure on")
+    parser.add_argument("--share", nargs="+", type=share, default=[], metavar="KIND=N", help="not KINDS' own")
+    parser.add_argument("--drills", type=float, default=DRILLS, help="share of documents that are drills")
     parser.add_argument("--tokenizer", type=Path, default=WORK / "base" / "tokenizer.json")
     options = parser.parse_args()
     if not options.tokenizer.exists():

@@ -30,6 +30,7 @@ from debugger.predicted.prompt import ending_frames, prompt_segments
 from debugger.trace import Ending, Event, Trace
 from nano.chooser import Chooser
 from nano.composed import composed, with_helper
+from nano.decisions import decisions
 from nano.expressions import expressions
 from nano.mutate import with_bug
 from nano.real import forbidden, is_held_out, mbpp, stdlib, variant, written
@@ -53,7 +54,7 @@ GENERATED = {
     "loops": 9, "matrices": 4, "recursion": 6, "searching": 7, "sets and tuples": 4, "sorting": 6,
     "stacks and queues": 4, "strings": 10, "sums": 7,
 }  # fmt: skip
-PRACTICE = {"conditions": 60}
+PRACTICE = {"conditions": 20, "decisions": 60}
 """What is trained on the more for being hard to learn, and not measured on (nano/LOG.md)."""
 REAL = {"mbpp": 45, "stdlib": 7, "written": 85}
 _REAL_FUNCTIONS = {"mbpp": mbpp, "stdlib": stdlib, "written": written}
@@ -102,6 +103,8 @@ def generate(seed: int, held_out: bool = False, kinds: Mapping[str, int] = KINDS
         source, call, origin = variant(choose, _REAL_FUNCTIONS[kind](held_out))
     elif kind == "composed helper":
         source, call = with_helper(choose)
+    elif kind == "decisions":
+        source, call = decisions(choose)
     elif kind == "composed expressions":
         source, call = expressions(choose)
     elif kind.startswith("composed "):

@@ -25,7 +25,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,10 +38,10 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from tokenizers import Tokenizer
 from transformers import CwmForCausalLM
 
-from nano import attention, corpus
+from nano import attention, corpus, drills
 from nano.base import WORK
+from nano.corpus import Document, document_of
 from nano.int8 import multiply_in_int8, prepare_thread
-from nano.programs import programs, training_segments
 from nano.rounding import BLOCK, is_rounded, rounded
 from nano.tokenizer import SegmentTokenizer
 from quant.specials import Special
@@ -60,24 +60,13 @@ PADDING = 64
 (10 MB for each new length, measured: 15 GB after an hour), and leaves its own holes there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One program and its run as token ids."""
-
-    kind: str
-    ids: list[int]
-    prompt: int
-    """How many ids are given; the loss starts behind them."""
-
-
 def documents(tokenizer: SegmentTokenizer, first_seed: int, held_out: bool, longest: int) -> Iterator[Document]:
     """Documents of at most `longest` tokens, in the order of seeds."""
-    for program, trace in programs(first_seed, held_out):
-        prompt, frames = training_segments(program.source, program.call, trace)
-        given = tokenizer.segments(prompt)
-        ids = given + tokenizer.segments(frames)
-        if len(ids) <= longest:
-            yield Document(program.kind, ids, len(given))
+    seen: set[int] = set()
+    for seed in itertools.count(first_seed):
+        document = document_of(seed, held_out, longest, tokenizer, seen)
+        if document is not None:
+            yield document
 
 
 def documents_of(folder: Path, tokenizer: Path, longest: int, seed: int) -> Iterator[Document]:
@@ -167,15 +156,36 @@ class Score:
     """Kind to (right, all) frames."""
 
 
+@dataclass(frozen=True, slots=True)
+class Emphasis:
+    """How much the losses of a document's tokens count."""
+
+    behind: Mapping[int, float]
+    """Special tokens to the weight of what comes behind them, up to the next of them."""
+    arrow: int
+    """What stands before the answers of drills, of which nothing else counts."""
+    answer: float
+    """The weight of an answer."""
+
+    def of(self, document: Document) -> list[float]:
+        """A weight for each token behind the prompt."""
+        before = document.ids[document.prompt - 1 : -1]
+        if document.kind == drills.KIND:
+            return [self.answer if token == self.arrow else 0.0 for token in before]
+        weights: list[float] = []
+        weight = 1.0
+        for token in before:
+            weight = self.behind.get(token, weight)
+            weights.append(weight)
+        return weights
+
+
 class Team:
     """Workers that take batches from one queue: the same weights, but gradients of their own, on a thread each."""
 
-    def __init__(self, model: Any, workers: int, weight_after: dict[int, float] | None = None) -> None:
-        """Share the weights of `model`, which is the first worker's.
-
-        `weight_after`: how much the loss of a token counts by the token before it, where that is not 1.
-        """
-        self._weight_after = weight_after or {}
+    def __init__(self, model: Any, workers: int, emphasis: Emphasis | None = None) -> None:
+        """Share the weights of `model`, which is the first worker's. Without `emphasis` all tokens count the same."""
+        self._emphasis = emphasis
         self.models = [model, *(copy.deepcopy(model) for _ in range(workers - 1))]
         for other in self.models[1:]:
             for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
@@ -219,11 +229,9 @@ class Team:
 
     def _weights(self, batch: list[Document]) -> torch.Tensor:
         """How much each token's loss counts, float32 [tokens], in the order of `logits_and_labels`."""
-        before = torch.tensor([token for document in batch for token in document.ids[document.prompt - 1 : -1]])
-        weights = torch.ones(len(before))
-        for token, weight in self._weight_after.items():
-            weights[before == token] = weight
-        return weights
+        if self._emphasis is None:
+            return torch.ones(sum(len(document.ids) - document.prompt for document in batch))
+        return torch.tensor([weight for document in batch for weight in self._emphasis.of(document)])
 
 
 def score(team: Team, held_out: list[Document], frame_id: int, tokens: int, device: str) -> Score:
@@ -311,6 +319,13 @@ class Optimizer:
         self._adam.load_state_dict(state["adam"])
 
 
+def emphasis(tokenizer: SegmentTokenizer, line_weight: float) -> Emphasis:
+    """What tells how conditions turned out counts `line_weight` times: lines, events and the answers of drills."""
+    tells_branch = (Special.FRAME, Special.ACTION)  # the event comes behind the first, the line behind the second
+    behind = {token: line_weight if special in tells_branch else 1.0 for special, token in tokenizer.specials.items()}
+    return Emphasis(behind, drills.arrow(tokenizer), line_weight)
+
+
 def rate_at(done: float, peak: float, warmup: float) -> float:
     """The learning rate when a share `done` of the run is over: up for `warmup`, then down to zero in a line."""
     return peak * min(done / warmup, (1 - done) / (1 - warmup)) if done < 1 else 0.0
@@ -331,7 +346,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--beta2", type=float, default=0.98)
     parser.add_argument("--warmup", type=float, default=0.03, help="share of the run")
     parser.add_argument("--rounded-from", type=float, default=1, help="share of the run after which weights are Q4_0's")
-    parser.add_argument("--line-weight", type=float, default=1, help="of a line's first token, which tells the branch")
+    parser.add_argument("--line-weight", type=float, default=1, help="of lines, events and the answers of drills")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save-minutes", type=float, default=5)
     parser.add_argument("--held-out", type=int, default=60, help="programs to measure on before each save")
@@ -376,7 +391,7 @@ def main() -> None:
     tokenizer = SegmentTokenizer(Tokenizer.from_file(str(options.base / "tokenizer.json")))
     if options.int8:
         multiply_in_int8(model.model)
-    team = Team(model, options.workers, {tokenizer.specials[Special.ACTION]: options.line_weight})
+    team = Team(model, options.workers, emphasis(tokenizer, options.line_weight))
     optimizer = Optimizer(team.models, options.beta2)
     batch_tokens = options.batch or options.tokens
     longest = max(options.longest, HELD_OUT_LONGEST)

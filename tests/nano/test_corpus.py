@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from nano import corpus
-from nano.corpus import Documents, without_repeats
+from nano.corpus import Document, Documents, without_repeats
 from nano.tokenizer import Vocabulary, build_tokenizer
-from nano.train import Document, documents_of
+from nano.train import documents_of
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,8 +13,22 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from tokenizers import Tokenizer
 from transformers import CwmForCausalLM
 
+from nano import drills
+from nano.chooser import Chooser
+from nano.corpus import Document
 from nano.tokenizer import SegmentTokenizer, Vocabulary, build_tokenizer
-from nano.train import IGNORED, Document, Team, batches, documents, logits_and_labels, rate_at, score, steps, tensors
+from nano.train import (
+    IGNORED,
+    Team,
+    batches,
+    documents,
+    emphasis,
+    logits_and_labels,
+    rate_at,
+    score,
+    steps,
+    tensors,
+)
 from quant.specials import Special
 
 ROOT = Path(__file__).parents[2]
@@ -50,18 +64,34 @@ def test_steps_are_whole_batches_the_longest_first():
     assert found == [[60, 50, 30], [90, 10]]
 
 
-def test_the_first_token_of_a_line_can_weigh_more(tiny_cwm, tokenizer: SegmentTokenizer):
-    sample = [list(itertools.islice(documents(tokenizer, 3, False, 2000), 3))]
+def test_what_tells_a_branch_can_weigh_more(tiny_cwm, tokenizer: SegmentTokenizer):
+    sample = [list(itertools.islice(documents(tokenizer, 3, True, 2000), 3))]
     model = CwmForCausalLM.from_pretrained(tiny_cwm())
-    action = tokenizer.specials[Special.ACTION]
     logits, labels = logits_and_labels(model, sample[0], "cpu")
     losses = F.cross_entropy(logits, labels, reduction="none")
-    before = torch.tensor([token for document in sample[0] for token in document.ids[document.prompt - 1 : -1]])
-    weights = torch.where(before == action, 5.0, 1.0)
-    assert 10 < weights.eq(5).sum() < len(weights) / 4
-    found = Team(model, 1, {action: 5.0}).learn(sample, "cpu")
+    expected: list[float] = []
+    for document in sample[0]:
+        special = None
+        for token in document.ids[document.prompt - 1 : -1]:
+            special = next((name for name, number in tokenizer.specials.items() if number == token), special)
+            expected.append(5.0 if special in (Special.FRAME, Special.ACTION) else 1.0)
+    weights = torch.tensor(expected)
+    assert 30 < weights.eq(5).sum() < len(weights) / 1.5
+    found = Team(model, 1, emphasis(tokenizer, 5.0)).learn(sample, "cpu")
     assert torch.allclose(found, (losses * weights).sum() / weights.sum(), rtol=1e-4)
     assert torch.allclose(Team(model, 1).learn(sample, "cpu"), losses.mean(), rtol=1e-4)
+
+
+def test_only_the_answers_of_drills_are_learned(tokenizer: SegmentTokenizer):
+    answers: list[int] = []
+    for seed in range(20):
+        document = Document(drills.KIND, drills.drill(Chooser(seed), tokenizer), 1)
+        weights = emphasis(tokenizer, 5.0).of(document)
+        assert len(weights) == len(document.ids) - 1 and set(weights) == {0, 5}
+        answers += [token for token, weight in zip(document.ids[1:], weights, strict=True) if weight]
+    spellings = [tokenizer.segments([f" {answer}"]) for answer in (True, False)]
+    assert {len(each) for each in spellings} == {1} and set(answers) == {each[0] for each in spellings}
+    assert 0.4 < answers.count(spellings[0][0]) / len(answers) < 0.6
 
 
 def test_workers_add_up_to_one(tiny_cwm, tokenizer: SegmentTokenizer):
