@@ -37,7 +37,7 @@ def drill(choose: Chooser, tokenizer: SegmentTokenizer) -> list[int]:
         text = numbers_only(scope) if choose.chance(0.3) else condition(scope, names, choose.chance(0.5))
         truth = scope.truth(text)
         if truth is not None:
-            # Piece by piece, so that the arrow and the answer are one token each, whatever is before them.
+            # Piece by piece, so that the arrow and the answer are the same tokens, whatever is before them.
             for part in (*(asked_in_a_run(choose, text) if like_a_run else [text]), ARROW, f" {truth}", "\n"):
                 ids += tokenizer.segments([part])
     return ids
@@ -61,7 +61,11 @@ def numbers_only(scope: Scope) -> str:
     return f"{value} {choose.pick('<', '>', '==', '!=', '<=', '>=')} {literal_near(choose, value)}"
 
 
-def arrow(tokenizer: SegmentTokenizer) -> int:
-    """The token that stands before answers. Raises ValueError if the vocabulary has no single one."""
-    (token,) = tokenizer.segments([ARROW])
-    return token
+def answers(ids: list[int], arrow: list[int], end: int) -> list[bool]:
+    """For each token of a drill: whether it is of an answer, which stands between the arrow and the token `end`."""
+    within = False
+    found: list[bool] = []
+    for place, token in enumerate(ids):
+        within = (within or ids[max(0, place - len(arrow)) : place] == arrow) and token != end
+        found.append(within)
+    return found

@@ -162,19 +162,21 @@ class Emphasis:
 
     behind: Mapping[int, float]
     """Special tokens to the weight of what comes behind them, up to the next of them."""
-    arrow: int
+    arrow: list[int]
     """What stands before the answers of drills, of which nothing else counts."""
+    end: int
+    """What ends them."""
     answer: float
-    """The weight of an answer."""
+    """Their weight."""
 
     def of(self, document: Document) -> list[float]:
         """A weight for each token behind the prompt."""
-        before = document.ids[document.prompt - 1 : -1]
         if document.kind == drills.KIND:
-            return [self.answer if token == self.arrow else 0.0 for token in before]
+            answers = drills.answers(document.ids, self.arrow, self.end)
+            return [self.answer if is_answer else 0.0 for is_answer in answers[document.prompt :]]
         weights: list[float] = []
         weight = 1.0
-        for token in before:
+        for token in document.ids[document.prompt - 1 : -1]:
             weight = self.behind.get(token, weight)
             weights.append(weight)
         return weights
@@ -323,7 +325,8 @@ def emphasis(tokenizer: SegmentTokenizer, line_weight: float) -> Emphasis:
     """What tells how conditions turned out counts `line_weight` times: lines, events and the answers of drills."""
     tells_branch = (Special.FRAME, Special.ACTION)  # the event comes behind the first, the line behind the second
     behind = {token: line_weight if special in tells_branch else 1.0 for special, token in tokenizer.specials.items()}
-    return Emphasis(behind, drills.arrow(tokenizer), line_weight)
+    arrow, (end,) = tokenizer.segments([drills.ARROW]), tokenizer.segments(["\n"])
+    return Emphasis(behind, arrow, end, line_weight)
 
 
 def rate_at(done: float, peak: float, warmup: float) -> float:
