@@ -319,35 +319,27 @@ def in_a_loop(scope: Scope) -> dict[str, Any]:
     scope.emit(1, result.start(choose))
     role = "char" if isinstance(items, str) else "item" if type(items[0]) is int else "word"
     item = scope.add(choose.of(items), role)
-    about, seen = item, [item]
     draw = choose.random.random()
-    if draw < 0.55:
-        scope.emit(1, f"for {item} in {many}:")
-    elif draw < 0.7:
-        index = scope.add(choose.between(0, len(items) - 1), "index")
-        seen.append(index)
-        scope.emit(1, f"for {index}, {item} in enumerate({many}):")
-    else:
-        index = scope.add(choose.between(0, len(items) - 1), "index")
-        del scope.values[item]
-        scope.emit(1, f"for {index} in range({choose.pick('', '', '1, ')}len({many})):")
-        about = f"{many}[{index}]"
-    head = len(scope.lines)
+    if draw < 0.7:
+        about, seen = item, [item]
+        if draw < 0.55:
+            scope.emit(1, f"for {item} in {many}:")
+        else:
+            seen.append(scope.add(choose.between(0, len(items) - 1), "index"))
+            scope.emit(1, f"for {seen[1]}, {item} in enumerate({many}):")
 
-    def test(wanted: bool) -> str:
-        if about == item:
+        def test(wanted: bool) -> str:
             scope.values[item] = choose.of(items)
             return condition(scope, [choose.of(seen)] if choose.chance(0.8) else seen, wanted)
-        last = choose.pick("[0]", "[-1]", f"[-{index} - 1]")
-        other = f"{many}[{index} - 1]" if "1, " in scope.lines[head - 1] else many + last
-        near = choose.of(items)
-        options = [f"{about} == {near!r}", f"{about} {choose.pick('<', '>', '==', '!=', '<=')} {other}"]
-        if len(names) > 1:
-            options += [f"{about} == {names[1]}", f"{about} {choose.pick('!=', '<', '>')} {names[1]}"]
-        options += [f"{index} % 2 == 0"]
-        if type(near) is int:
-            options += [f"{about} > {literal_near(choose, near)}", f"{about} % 2 == {choose.pick(0, 1)}"]
-        return choose.of(options)
+
+    else:
+        index = scope.add(choose.between(0, len(items) - 1), "index")
+        start = choose.pick("", "", "1, ")
+        scope.emit(1, f"for {index} in range({start}len({many})):")
+        about = f"{many}[{index}]"
+
+        def test(wanted: bool) -> str:
+            return of_place(scope, names, index, bool(start))
 
     for _ in range(choose.pick(1, 1, 1, 2)):
         scope.emit(2, f"if {test(choose.chance(TRUE))}:")
@@ -365,6 +357,22 @@ def in_a_loop(scope: Scope) -> dict[str, Any]:
             scope.emit(3, result.change(scope, about))
     scope.emit(1, f"return {result.name}")
     return {name: scope.values[name] for name in names}
+
+
+def of_place(scope: Scope, names: list[str], index: str, has_left: bool) -> str:
+    """A condition on `names[0][index]`; `names[1]`, if there is one, is what items are compared with."""
+    choose, items = scope.choose, scope.values[names[0]]
+    item = f"{names[0]}[{index}]"
+    other = choose.pick("[0]", "[-1]", f"[-{index} - 1]")
+    other = names[0] + (f"[{index} - 1]" if has_left else other)
+    near = choose.of(items)
+    options = [f"{item} == {near!r}", f"{item} {choose.pick('<', '>', '==', '!=', '<=')} {other}"]
+    if len(names) > 1:
+        options += [f"{item} == {names[1]}", f"{item} {choose.pick('!=', '<', '>')} {names[1]}"]
+    options += [f"{index} % 2 == 0"]
+    if type(near) is int:
+        options += [f"{item} > {literal_near(choose, near)}", f"{item} % 2 == {choose.pick(0, 1)}"]
+    return choose.of(options)
 
 
 def in_pairs(scope: Scope) -> dict[str, Any]:
@@ -414,14 +422,14 @@ def in_a_while(scope: Scope) -> dict[str, Any]:
     return dict(scope.values)
 
 
-WAYS = ((in_a_row, 8), (in_a_chain, 4), (in_a_loop, 9), (in_pairs, 2), (in_a_while, 2))
+WAYS = {in_a_row: 8, in_a_chain: 4, in_a_loop: 9, in_pairs: 2, in_a_while: 2}
+"""Ways to decide, and how often each comes."""
 
 
 def decisions(choose: Chooser) -> tuple[str, str]:
     """Source and call of a function that decides."""
     function = choose.name("function")
     scope = Scope(choose)
-    ways, shares = zip(*WAYS, strict=True)
-    arguments: dict[str, Any] = choose.random.choices(ways, shares)[0](scope)
+    arguments = choose.random.choices(list(WAYS), list(WAYS.values()))[0](scope)
     source = [f"def {function}({', '.join(arguments)}):", *scope.lines]
     return "\n".join(source) + "\n", f"{function}({', '.join(map(repr, arguments.values()))})"
