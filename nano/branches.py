@@ -5,7 +5,8 @@
 Counted are the steps behind a line with `if`, `elif` or `while`: event and line must be the model's first choice, token
 by token; the values do not matter. Guessing the usual way is right in more than half of them in most code, so look at
 the kinds `decisions` and `conditions`, where it is not, and at drills (nano/drills.py). The programs are held out from
-training; drills are of seeds that training does not reach. The last line is JSON.
+training; drills are of seeds that training does not reach. Also told is in how many tokens there is one condition. The
+last line is JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from transformers import CwmForCausalLM
 
 from nano import attention, drills
 from nano.chooser import Chooser
-from nano.corpus import Document
+from nano.corpus import Document, fix_hash_seed
 from nano.programs import GENERATED
 from nano.tokenizer import SegmentTokenizer
 from nano.train import HELD_OUT_LONGEST, HELD_OUT_SEED, documents, emphasis, logits_and_labels
@@ -72,31 +73,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--programs", type=int, default=200)
+    fix_hash_seed()
     options = parser.parse_args()
+    vocabulary = options.checkpoint / "tokenizer.json"
+    if not vocabulary.exists():
+        parser.error(f"{options.checkpoint} is no checkpoint of nano; nano.base and nano.train make them")
     attention.register()
     model: Any = CwmForCausalLM.from_pretrained(
         options.checkpoint, dtype="bfloat16", attn_implementation=attention.NAME
     ).eval()
-    plain = Tokenizer.from_file(str(options.checkpoint / "tokenizer.json"))
+    plain = Tokenizer.from_file(str(vocabulary))
     tokenizer = SegmentTokenizer(plain)
     counts: Counter[tuple[str, bool]] = Counter()
+    tokens: Counter[str] = Counter()
     held_out = documents(tokenizer, HELD_OUT_SEED, True, HELD_OUT_LONGEST)
     for document in itertools.islice(held_out, options.programs):
         correct = right(model, document)
         kind = "generated" if document.kind in GENERATED else document.kind
+        tokens[kind] += len(document.ids)
         for places in decided(document, plain, tokenizer.specials):
             counts[kind, all(correct[place] for place in places)] += 1
     answers = emphasis(tokenizer, 1.0)
     for seed in range(DRILLS):
         drill = Document(drills.KIND, drills.drill(Chooser(DRILLS_SEED + seed), tokenizer), 1)
-        counts.update(
-            (drills.KIND, ok) for ok, is_answer in zip(right(model, drill), answers.of(drill), strict=True) if is_answer
-        )
+        tokens[drills.KIND] += len(drill.ids)
+        judged = zip(right(model, drill), answers.of(drill), strict=True)
+        counts.update((drills.KIND, ok) for ok, is_answer in judged if is_answer)
     result: dict[str, dict[str, float]] = {}
     for kind in sorted({kind for kind, _ in counts}):
         good, count = counts[kind, True], counts[kind, True] + counts[kind, False]
-        result[kind] = {"conditions": count, "right": round(good / count, 3)}
-        print(f"{kind:12} {good / count:6.1%} of {count}")
+        each = round(tokens[kind] / count)
+        result[kind] = {"conditions": count, "right": round(good / count, 3), "tokens_each": each}
+        print(f"{kind:12} {good / count:6.1%} of {count}, one in {each} tokens")
     print(json.dumps(result))
 
 

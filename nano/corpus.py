@@ -30,6 +30,7 @@ from tokenizers import Tokenizer
 from nano import drills
 from nano.chooser import Chooser
 from nano.programs import KINDS, program_key, program_of, training_segments
+from nano.real import digest
 from nano.tokenizer import SegmentTokenizer
 
 WORK = Path(__file__).parent / "work"
@@ -38,6 +39,7 @@ CHUNK = 250
 DRILLS = 0.2
 """The share of documents that are drills (nano/drills.py), by default."""
 DRILLS_SEED = 10**12
+"""Added to the seed of a drill."""
 SHARD = 20_000
 """Documents in a file."""
 NAMES = [*KINDS, drills.KIND]
@@ -73,10 +75,6 @@ class Documents:
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths, dtype=np.int64)])[:-1]
 
 
-def _digest(ids: list[int]) -> int:
-    return int.from_bytes(hashlib.blake2b(np.array(ids, np.uint16).tobytes(), digest_size=8).digest(), "big")
-
-
 def tokenizer_digest(path: Path) -> str:
     """What tells two tokenizer.json apart."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
@@ -101,8 +99,9 @@ def document_of(
     choose = Chooser(seed + DRILLS_SEED)  # the program of this seed is drawn by numbers of its own
     if not held_out and choose.chance(drilled):
         ids = drills.drill(choose, tokenizer)
-        document = Document(drills.KIND, ids, 1, _digest(ids))
-        fit = document.key not in seen
+        document = Document(drills.KIND, ids, 1, digest(np.array(ids, np.uint16).tobytes()))
+        if document.key in seen:
+            return None
         seen.add(document.key)
     else:
         found = program_of(seed, held_out, shares, seen)
@@ -111,8 +110,7 @@ def document_of(
         program, trace = found
         prompt, frames = map(tokenizer.segments, training_segments(program.source, program.call, trace))
         document = Document(program.kind, prompt + frames, len(prompt), program_key(program))
-        fit = True
-    return document if fit and len(document.ids) <= longest else None
+    return document if len(document.ids) <= longest else None
 
 
 def chunk(job: tuple[int, int, bool, Mapping[str, int], float]) -> Documents:

@@ -1,7 +1,7 @@
 """Functions that do little but decide: many conditions, each true about half of the time.
 
-How a condition turns out is a single token in a frame of about forty, and in most code it can be guessed well enough
-to hide that it was never worked out (nano/LOG.md). Here it cannot be guessed.
+How a condition turns out is a single token in hundreds (`nano.branches` counts them), and in most code it can be guessed
+well enough to hide that it was never worked out (nano/LOG.md). Here it cannot be guessed.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nano.chooser import Chooser
+from nano.composed import INDENT
 
-INDENT = "    "
 TRIES = 12
 """How often a condition is drawn anew until it turns out as wanted."""
 TRUE = 0.58

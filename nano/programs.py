@@ -10,7 +10,6 @@ functions the source that they had before anything was changed.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import re
@@ -33,7 +32,7 @@ from nano.composed import composed, with_helper
 from nano.decisions import decisions
 from nano.expressions import expressions
 from nano.mutate import with_bug
-from nano.real import forbidden, is_held_out, mbpp, stdlib, variant, written
+from nano.real import digest, forbidden, is_held_out, mbpp, stdlib, variant, written
 from nano.style import styled
 from nano.template import templates
 from quant.specials import Special
@@ -78,11 +77,7 @@ class Program:
     @property
     def held_out(self) -> bool:
         """Whether this program is kept from training. Arguments do not matter: all calls of one source go together."""
-        return is_held_out(self.origin) if self.origin else _digest(self.source) % HELD_OUT_SHARE == 0
-
-
-def _digest(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+        return is_held_out(self.origin) if self.origin else digest(self.source.encode()) % HELD_OUT_SHARE == 0
 
 
 def generate(seed: int, held_out: bool = False, kinds: Mapping[str, int] = KINDS) -> Program:
@@ -159,7 +154,7 @@ def run(program: Program) -> Trace | None:
     if not MIN_FRAMES <= len(trace.frames) <= MAX_FRAMES:
         return None
     # Of what cannot be learned, but has to be met, some is kept: real functions that raise, long numbers.
-    seldom = _digest(program.source + program.call) % 8 == 0
+    seldom = digest((program.source + program.call).encode()) % 8 == 0
     if program.origin and trace.outcome.ending is Ending.RAISED and not seldom:
         return None
     for frame in trace.frames:
@@ -202,7 +197,7 @@ def program_of(seed: int, held_out: bool, kinds: Mapping[str, int], seen: set[in
 
 def program_key(program: Program) -> int:
     """What repeats are told by."""
-    return _digest(f"{program.source}\0{program.call}")
+    return digest(f"{program.source}\0{program.call}".encode())
 
 
 def training_segments(source: str, call: str, trace: Trace) -> tuple[list[Segment], list[Segment]]:

@@ -6,13 +6,14 @@
     nice -n 10 python -m nano.train --base nano/work/run/model --out nano/work/run2 --corpus nano/work/corpus
 
 Programs are generated while training runs and none is seen twice, or they come from a corpus that `nano.corpus` wrote.
-The loss is taken on frames only; programs in one batch have similar lengths and stand in rows of their own. The
-learning rate falls to zero with the time that is used up, so that a run ends well however fast the machine turns out
-to be. Weights are bfloat16, AdamW keeps float32 copies; some CPUs multiply float32 faster (--dtype). On CPUs each core
-takes batches of a step for itself (--workers), so that one that other work keeps busy holds up nothing. Every
-`--save-minutes` the state goes to OUT/state.pt and the model to OUT/model; both are whole at any time. To start anew
-from a trained model, with a new optimizer and schedule, name it with `--base`. With `--rounded-from` the last part of a
-run learns with weights rounded to four bits, as the shipped file has them; OUT/model has them, too, then.
+The loss is taken on frames, and on the answers of drills (nano/drills.py); documents in one batch have similar lengths
+and stand in rows of their own. The learning rate falls to zero with the time that is used up, so that a run ends well
+however fast the machine turns out to be. Weights are bfloat16, AdamW keeps float32 copies; some CPUs multiply float32
+faster (--dtype). On CPUs each core takes batches of a step for itself (--workers), so that one that other work keeps
+busy holds up nothing. Every `--save-minutes` the state goes to OUT/state.pt and the model to OUT/model; both are whole
+at any time. To start anew from a trained model, with a new optimizer and schedule, name it with `--base`. With
+`--rounded-from` the last part of a run learns with weights rounded to four bits, as the shipped file has them;
+OUT/model has them, too, then.
 """
 
 from __future__ import annotations
