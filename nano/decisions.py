@@ -1,7 +1,7 @@
 """Functions that do little but decide: many conditions, each true about half of the time.
 
-How a condition turns out is a single token in hundreds (`nano.branches` counts them), and in most code it can be guessed
-well enough to hide that it was never worked out (nano/LOG.md). Here it cannot be guessed.
+How a condition turns out is a single token in hundreds (`nano.branches` counts them), and in most code it can be
+guessed well enough to hide that it was never worked out (nano/LOG.md). Here it cannot be guessed.
 """
 
 from __future__ import annotations
