@@ -148,7 +148,7 @@ def joined(parts: list[Documents]) -> Documents:
 def write(out: Path, number: int, documents: Documents) -> None:
     """One shard."""
     columns = {name: getattr(documents, name) for name in ("ids", "lengths", "prompts", "kinds")}
-    np.savez(out / f"{number:03d}.npz", **columns)
+    np.savez_compressed(out / f"{number:03d}.npz", **columns)
 
 
 def read(folder: Path, tokenizer: Path) -> tuple[list[Path], list[str]]:

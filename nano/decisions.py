@@ -422,7 +422,69 @@ def in_a_while(scope: Scope) -> dict[str, Any]:
     return dict(scope.values)
 
 
-WAYS = {in_a_row: 8, in_a_chain: 4, in_a_loop: 9, in_pairs: 2, in_a_while: 2}
+def one_variable(scope: Scope) -> dict[str, Any]:
+    """Conditions on one variable, or two, and what they change is that variable: hardly anything else to be read."""
+    choose = scope.choose
+    kind = choose.pick(int, int, int, int, str, list)
+    start: Any = {
+        int: lambda: choose.pick(choose.between(0, 9), choose.between(1, 30), choose.number()),
+        str: lambda: choose.letters(1, 4, choose.of(_ALPHABETS)),
+        list: lambda: choose.digits(1, 3),
+    }[kind]()
+    name = scope.add(start)
+    names = [name]
+    if choose.chance(0.4):
+        names.append(scope.add(choose.between(0, 12) if kind is int else choose.of(start)))
+    given = dict(scope.values)
+    depth, last = 1, ""
+    if kind is int and choose.chance(0.5):
+        depth, last = 2, f"{name} += {choose.pick(1, 2, 3, choose.between(1, 9))}"
+        scope.emit(1, f"while {name} < {start + choose.between(5, 30)}:")
+    elif choose.chance(0.5):
+        depth = 2
+        counter = scope.add(0, "index")
+        names.append(counter)
+        scope.emit(1, f"for {counter} in range({choose.between(3, 7)}):")
+    for _ in range(choose.between(1, 4) if depth == 2 else choose.between(3, 9)):
+        text = condition(scope, names, choose.chance(TRUE))
+        happened = scope.truth(text)
+        scope.emit(depth, f"if {text}:")
+        _change(scope, depth, name, bool(happened), last != "")
+        if choose.chance(0.2):
+            if choose.chance(0.3):
+                scope.emit(depth, f"elif {condition(scope, names, choose.chance(TRUE))}:")
+                _change(scope, depth, name, False, last != "")
+            scope.emit(depth, "else:")
+            _change(scope, depth, name, not happened, last != "")
+    if last:
+        scope.emit(depth, last)
+    scope.emit(1, f"return {name}")
+    return given
+
+
+def _change(scope: Scope, depth: int, name: str, happens: bool, upwards: bool) -> None:
+    """The block of a condition: it changes a variable, or ends the run; `upwards`: never to a smaller number."""
+    choose, value = scope.choose, scope.values[name]
+    if choose.chance(0.04):
+        scope.emit(depth + 1, f"return {choose.of(WORDS)!r}")
+        return
+    amount = choose.pick(1, 1, 2, 3, choose.between(1, 9))
+    if isinstance(value, int):
+        sign = "+" if upwards else choose.pick("+", "-")
+        scope.emit(depth + 1, f"{name} {sign}= {amount}")
+        after: Any = value + amount if sign == "+" else value - amount
+    elif isinstance(value, str):
+        letter = choose.of(f"{value}abx")
+        scope.emit(depth + 1, f"{name} += {letter!r}")
+        after = value + letter
+    else:
+        scope.emit(depth + 1, f"{name}.append({amount})")
+        after = [*value, amount]
+    if happens:
+        scope.values[name] = after
+
+
+WAYS = {in_a_row: 8, in_a_chain: 4, in_a_loop: 9, in_pairs: 2, in_a_while: 2, one_variable: 25}
 """Ways to decide, and how often each comes."""
 
 

@@ -116,8 +116,8 @@ def generate(seed: int, held_out: bool = False, kinds: Mapping[str, int] = KINDS
         trace = _recorded(source, call)
         return trace.outcome.value if trace is not None and trace.outcome.ending is Ending.RETURNED else None
 
-    styled_source = source if origin else styled(choose, source, call, result)
-    return Program(kind, styled_source, call, origin)
+    plain = bool(origin) or (kind == "decisions" and choose.chance(0.5))  # fewer tokens for each condition
+    return Program(kind, source if plain else styled(choose, source, call, result), call, origin)
 
 
 class _TooSlow(BaseException):

@@ -163,9 +163,9 @@ class Emphasis:
 
     behind: Mapping[int, float]
     """Special tokens to the weight of what comes behind them, up to the next of them."""
-    arrow: list[int]
-    """What stands before the answers of drills, of which nothing else counts."""
-    end: int
+    before: list[list[int]]
+    """What may stand before the answers of drills, of which nothing else counts."""
+    ends: set[int]
     """What ends them."""
     answer: float
     """Their weight."""
@@ -173,7 +173,7 @@ class Emphasis:
     def of(self, document: Document) -> list[float]:
         """A weight for each token behind the prompt."""
         if document.kind == drills.KIND:
-            answers = drills.answers(document.ids, self.arrow, self.end)
+            answers = drills.answers(document.ids, self.before, self.ends)
             return [self.answer if is_answer else 0.0 for is_answer in answers[document.prompt :]]
         weights: list[float] = []
         weight = 1.0
@@ -326,8 +326,9 @@ def emphasis(tokenizer: SegmentTokenizer, line_weight: float) -> Emphasis:
     """What tells how conditions turned out counts `line_weight` times: lines, events and the answers of drills."""
     tells_branch = (Special.FRAME, Special.ACTION)  # the event comes behind the first, the line behind the second
     behind = {token: line_weight if special in tells_branch else 1.0 for special, token in tokenizer.specials.items()}
-    arrow, (end,) = tokenizer.segments([drills.ARROW]), tokenizer.segments(["\n"])
-    return Emphasis(behind, arrow, end, line_weight)
+    before = [tokenizer.segments([drills.ARROW]), tokenizer.segments(list(drills.BEFORE_ANSWER))]
+    ends = {*tokenizer.segments(["\n"]), tokenizer.specials[Special.FRAME]}
+    return Emphasis(behind, before, ends, line_weight)
 
 
 def rate_at(done: float, peak: float, warmup: float) -> float:

@@ -9,7 +9,7 @@ import pytest
 from gguf import GGUFReader
 
 import tests.checkpoints
-from nano.tokenizer import Vocabulary, smollm2_path, trimmed_vocabulary
+from nano.tokenizer import SegmentTokenizer, Vocabulary, build_tokenizer, smollm2_path, trimmed_vocabulary
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +20,11 @@ def vocabulary() -> Vocabulary:
 @pytest.fixture(scope="session")
 def small_vocabulary() -> Vocabulary:
     return tests.checkpoints.small_vocabulary()
+
+
+@pytest.fixture(scope="session")
+def tokenizer(small_vocabulary: Vocabulary) -> SegmentTokenizer:
+    return SegmentTokenizer(build_tokenizer(small_vocabulary))
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from tokenizers import Tokenizer
 from transformers import CwmForCausalLM
 
-from nano import drills
-from nano.chooser import Chooser
 from nano.corpus import Document
 from nano.tokenizer import SegmentTokenizer, Vocabulary, build_tokenizer
 from nano.train import (
@@ -32,11 +30,6 @@ from nano.train import (
 from quant.specials import Special
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def tokenizer(small_vocabulary: Vocabulary) -> SegmentTokenizer:
-    return SegmentTokenizer(build_tokenizer(small_vocabulary))
 
 
 def test_the_loss_is_on_frames_only(tokenizer: SegmentTokenizer):
@@ -80,19 +73,6 @@ def test_what_tells_a_branch_can_weigh_more(tiny_cwm, tokenizer: SegmentTokenize
     found = Team(model, 1, emphasis(tokenizer, 5.0)).learn(sample, "cpu")
     assert torch.allclose(found, (losses * weights).sum() / weights.sum(), rtol=1e-4)
     assert torch.allclose(Team(model, 1).learn(sample, "cpu"), losses.mean(), rtol=1e-4)
-
-
-def test_only_the_answers_of_drills_are_learned(small_vocabulary: Vocabulary, tokenizer: SegmentTokenizer):
-    plain = build_tokenizer(small_vocabulary)
-    answers: list[str] = []
-    for seed in range(20):
-        document = Document(drills.KIND, drills.drill(Chooser(seed), tokenizer), 1)
-        weights = emphasis(tokenizer, 5.0).of(document)
-        assert len(weights) == len(document.ids) - 1 and set(weights) == {0, 5}
-        runs = itertools.groupby(zip(document.ids[1:], weights, strict=True), key=lambda pair: pair[1])
-        answers += [plain.decode([token for token, _ in run]) for weight, run in runs if weight]
-    assert set(answers) == {" True", " False"} and len(answers) > 300
-    assert 0.4 < answers.count(" True") / len(answers) < 0.6
 
 
 def test_workers_add_up_to_one(tiny_cwm, tokenizer: SegmentTokenizer):

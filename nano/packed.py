@@ -1,0 +1,104 @@
+"""A checkpoint of nano in as few bytes as the four bits of its weights take, to carry it to a GPU and back.
+
+    python -m nano.packed pack foretrace/data/nano.gguf PACK        or a checkpoint that was trained with --rounded-from
+    python -m nano.packed unpack PACK CHECKPOINT
+
+Matrices are rounded to Q4_0's grid, which changes nothing where they lie on it, except for the head, which is
+bfloat16, as the rest is. PACK gets files of at most `PART` bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import shutil
+import zlib
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from gguf import GGUFReader
+from numpy.typing import NDArray
+from transformers import CwmConfig, CwmForCausalLM
+
+from nano.base import nano_model, write_tokenizer
+from nano.rounding import is_rounded, steps_and_scales
+from nano.tokenizer import smollm2_path, trimmed_vocabulary
+
+PART = 15_000_000
+OTHERS = ("tokenizer.json", "tokenizer_config.json", "README.md")
+"""What a checkpoint has beside weights and configuration."""
+
+
+def packed(model: Any) -> bytes:
+    """The weights of a `CwmForCausalLM`, and its configuration."""
+    arrays: dict[str, NDArray[Any]] = {"config": np.array(json.dumps(model.config.to_dict()))}
+    for name, weight in model.state_dict().items():
+        if is_rounded(name, weight):
+            steps, scales = steps_and_scales(weight.float())
+            halves = (steps + 8).to(torch.uint8).numpy().reshape(-1, 2)
+            arrays[f"steps {name}"] = halves[:, 0] | halves[:, 1] << 4
+            arrays[f"scales {name}"] = scales.half().numpy()
+        else:
+            arrays[f"whole {name}"] = weight.bfloat16().contiguous().view(torch.int16).numpy()
+    buffer = io.BytesIO()
+    np.savez(buffer, **cast("Any", arrays))
+    # Numbers that look random repeat nothing: Huffman codes are all that helps.
+    coder = zlib.compressobj(strategy=zlib.Z_HUFFMAN_ONLY)
+    return coder.compress(buffer.getbuffer()) + coder.flush()
+
+
+def unpacked(data: bytes) -> CwmForCausalLM:
+    """The model again, float32."""
+    with np.load(io.BytesIO(zlib.decompress(data))) as arrays:
+        model: Any = CwmForCausalLM(CwmConfig(**json.loads(str(arrays["config"]))))
+        state: dict[str, torch.Tensor] = {}
+        for name, shape in ((name, weight.shape) for name, weight in model.state_dict().items()):
+            if f"whole {name}" in arrays:
+                weight = torch.from_numpy(arrays[f"whole {name}"]).view(torch.bfloat16).float()
+            else:
+                pairs = arrays[f"steps {name}"]
+                steps = torch.from_numpy(np.stack([pairs & 15, pairs >> 4], axis=1)).float() - 8
+                scales = torch.from_numpy(arrays[f"scales {name}"]).float()
+                weight = steps.view(len(scales), -1) * scales
+            state[name] = weight.view(shape)
+    model.load_state_dict(state)
+    return model
+
+
+def main() -> None:
+    """Pack or unpack."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("pack", "unpack"))
+    parser.add_argument("source", type=Path)
+    parser.add_argument("out", type=Path)
+    options = parser.parse_args()
+    source: Path = options.source
+    if not source.exists():
+        parser.error(f"{source} is missing")
+    if options.out.exists() and any(options.out.iterdir()):
+        parser.error(f"{options.out} is not empty")
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.what == "unpack":
+        data = b"".join(part.read_bytes() for part in sorted(source.glob("weights.*")))
+        cast("Any", unpacked(data)).save_pretrained(options.out)
+        others = source
+    elif source.is_dir():
+        data, others = packed(CwmForCausalLM.from_pretrained(source)), source
+    else:
+        vocabulary = trimmed_vocabulary(GGUFReader(str(smollm2_path())))
+        data, others = packed(nano_model(GGUFReader(str(source)), vocabulary)), None
+        write_tokenizer(vocabulary, options.out)
+    for name in OTHERS if others else ():
+        if (others / name).exists():
+            shutil.copy(others / name, options.out / name)
+    if options.what == "pack":
+        for number, start in enumerate(range(0, len(data), PART)):
+            (options.out / f"weights.{number}").write_bytes(data[start : start + PART])
+        print(f"{len(data) / 1e6:.1f} MB of weights")
+
+
+if __name__ == "__main__":
+    main()
