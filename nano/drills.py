@@ -121,9 +121,7 @@ def _function(scope: Scope) -> tuple[list[str], list[_Step]]:
         else:
             last = len(lines)  # what follows the whole statement
         others = [place for _, place in heads[1:]] + [last]
-        steps += [
-            _Step(text, place, place + 1, other) for (text, place), other in zip(heads, others, strict=True)
-        ]
+        steps += [_Step(text, place, place + 1, other) for (text, place), other in zip(heads, others, strict=True)]
     lines.append(f"{INDENT}return {result}")
     return [line + "\n" for line in lines], steps
 

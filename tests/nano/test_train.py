@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from transformers import CwmForCausalLM
 
 from nano.corpus import Document
-from nano.tokenizer import SegmentTokenizer, Vocabulary, build_tokenizer
+from nano.tokenizer import SegmentTokenizer
 from nano.train import (
     IGNORED,
     Team,
