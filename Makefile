@@ -12,7 +12,7 @@ NPM := PATH="$(abspath $(BIN)):$$PATH" npm
 # The order in which a set shows its strings is part of a trace.
 export PYTHONHASHSEED := 0
 
-.PHONY: demo test test-all check format bench vsix clean
+.PHONY: demo test test-all check format bench vsix nano clean
 
 demo: $(VENV)/installed
 	@$(BIN)/foretrace diff examples/total.py examples/strawberry.py || test $$? -eq 1 # diverged: worth seeing
@@ -50,6 +50,35 @@ bench: $(VENV)/installed-dev $(VSIX) $(CODE_SERVER_PACKAGES)
 
 vsix: $(VSIX)
 	@echo "Install it: code --install-extension $(VSIX)"
+
+# A nano of your own, from SmolLM2's weights or, with FROM, from a nano: nano/work/new/nano.gguf. What was made stays when
+# it is stopped; on a GPU: TRAIN="--device cuda --compile --batch 65536 --tokens 65536 --rate 1.5e-3". See nano/README.md.
+NEW := nano/work/new
+FROM ?=
+PROGRAMS ?= 60000
+MINUTES ?= 63
+TRAIN ?=
+
+nano: $(NEW)/nano.gguf
+	@echo "Measure it: $(BIN)/python -m nano.evaluate --model $<"
+
+$(NEW)/base/config.json: | $(VENV)/installed-dev
+	$(BIN)/python -m nano.base $(@D) $(if $(FROM),--nano $(FROM))
+
+$(NEW)/corpus/corpus.json: | $(NEW)/base/config.json
+	rm -rf $(@D)
+	$(BIN)/python -m nano.corpus $(@D) --programs $(PROGRAMS) --tokenizer $(NEW)/base/tokenizer.json
+
+$(NEW)/trained: | $(NEW)/corpus/corpus.json
+	$(BIN)/python -m nano.train --base $(NEW)/base --corpus $(NEW)/corpus --out $(NEW)/run --minutes $(MINUTES) \
+		--rounded-from 0.3 --line-weight 8 $(if $(wildcard $(NEW)/run/state.pt),--resume) $(TRAIN)
+	@touch $@
+
+$(NEW)/nano.gguf: | $(NEW)/trained
+	$(BIN)/foretrace model convert $(NEW)/run/model $(NEW)/f16.gguf --dtype f16 --force
+	$(BIN)/foretrace model quantize $(NEW)/f16.gguf $(NEW)/q4_0.gguf --type Q4_0 --force
+	$(BIN)/python -m nano.calibrate $(NEW)/q4_0.gguf
+	@mv $(NEW)/q4_0.gguf $@
 
 clean:
 	rm -rf $(VENV) build dist $(VSIX) $(EXTENSION)/dist $(EXTENSION)/node_modules $(CODE_SERVER)/node_modules

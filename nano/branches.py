@@ -96,15 +96,16 @@ def main() -> None:
     answers = emphasis(tokenizer, 1.0)
     for seed in range(DRILLS):
         drill = Document(drills.KIND, drills.drill(Chooser(DRILLS_SEED + seed), tokenizer), 1)
-        tokens[drills.KIND] += len(drill.ids)
-        judged = zip(right(model, drill), answers.of(drill), strict=True)
-        counts.update((drills.KIND, ok) for ok, is_answer in judged if is_answer)
+        kind = f"{drills.KIND}: next line" if tokenizer.specials[Special.CONTEXT] in drill.ids else drills.KIND
+        tokens[kind] += len(drill.ids)
+        judged = itertools.groupby(zip(right(model, drill), answers.of(drill), strict=True), key=lambda pair: pair[1])
+        counts.update((kind, all(ok for ok, _ in answer)) for is_answer, answer in judged if is_answer)
     result: dict[str, dict[str, float]] = {}
     for kind in sorted({kind for kind, _ in counts}):
         good, count = counts[kind, True], counts[kind, True] + counts[kind, False]
         each = round(tokens[kind] / count)
         result[kind] = {"conditions": count, "right": round(good / count, 3), "tokens_each": each}
-        print(f"{kind:12} {good / count:6.1%} of {count}, one in {each} tokens")
+        print(f"{kind:18} {good / count:6.1%} of {count}, one in {each} tokens")
     print(json.dumps(result))
 
 
