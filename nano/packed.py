@@ -79,24 +79,26 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
     source: Path = options.source
-    if not source.exists():
-        parser.error(f"{source} is missing")
+    parts = sorted(source.glob("weights.*"))
+    if options.what == "unpack" and not parts:
+        parser.error(f"{source} holds no weights; `nano.packed pack` writes them")
+    if options.what == "pack" and not (source.is_file() or (source / "config.json").exists()):
+        parser.error(f"{source} is neither a GGUF nor a checkpoint of nano; nano.base and nano.train make those")
     if options.out.exists() and any(options.out.iterdir()):
         parser.error(f"{options.out} is not empty")
     options.out.mkdir(parents=True, exist_ok=True)
+    data = b""
     if options.what == "unpack":
-        data = b"".join(part.read_bytes() for part in sorted(source.glob("weights.*")))
-        cast("Any", unpacked(data)).save_pretrained(options.out)
-        others = source
+        cast("Any", unpacked(b"".join(part.read_bytes() for part in parts))).save_pretrained(options.out)
     elif source.is_dir():
-        data, others = packed(CwmForCausalLM.from_pretrained(source)), source
+        data = packed(CwmForCausalLM.from_pretrained(source))
     else:
         vocabulary = trimmed_vocabulary(GGUFReader(str(smollm2_path())))
-        data, others = packed(nano_model(GGUFReader(str(source)), vocabulary)), None
+        data = packed(nano_model(GGUFReader(str(source)), vocabulary))
         write_tokenizer(vocabulary, options.out)
-    for name in OTHERS if others else ():
-        if (others / name).exists():
-            shutil.copy(others / name, options.out / name)
+    for other in (source / name for name in OTHERS):
+        if other.exists():
+            shutil.copy(other, options.out)
     if options.what == "pack":
         for number, start in enumerate(range(0, len(data), PART)):
             (options.out / f"weights.{number}").write_bytes(data[start : start + PART])

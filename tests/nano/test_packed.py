@@ -40,4 +40,6 @@ def test_a_checkpoint_is_carried_in_parts(tiny_cwm, tmp_path: Path):
     again = run("unpack", tmp_path / "pack", tmp_path / "again")
     assert again.returncode == 2 and "is not empty" in again.stderr
     missing = run("pack", tmp_path / "none", tmp_path / "other")
-    assert missing.returncode == 2 and "is missing" in missing.stderr
+    assert missing.returncode == 2 and "is neither a GGUF nor a checkpoint" in missing.stderr
+    nothing = run("unpack", checkpoint, tmp_path / "other")
+    assert nothing.returncode == 2 and "holds no weights" in nothing.stderr
