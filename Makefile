@@ -52,7 +52,7 @@ vsix: $(VSIX)
 	@echo "Install it: code --install-extension $(VSIX)"
 
 # A nano of your own, from SmolLM2's weights or, with FROM, from a nano: nano/work/new/nano.gguf. What was made stays when
-# it is stopped; on a GPU: TRAIN="--device cuda --compile --batch 65536 --tokens 65536 --rate 1.5e-3". See nano/README.md.
+# it is stopped; on a GPU: TRAIN="--device cuda --compile --batch 32768 --tokens 65536 --rate 1.5e-3". See nano/README.md.
 NEW := nano/work/new
 FROM ?=
 PROGRAMS ?= 60000

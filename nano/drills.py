@@ -149,8 +149,12 @@ def answers(ids: list[int], before: list[list[int]], ends: set[int]) -> list[boo
     """For each token of a drill: whether it is of an answer, which stands between one of `before` and one of `ends`."""
     within = False
     found: list[bool] = []
+    last_tokens = {arrow[-1] for arrow in before}
+    previous = -1
     for place, token in enumerate(ids):
-        starts = any(ids[max(0, place - len(arrow)) : place] == arrow for arrow in before)
-        within = (within or starts) and token not in ends
+        if previous in last_tokens:
+            within = within or any(ids[max(0, place - len(arrow)) : place] == arrow for arrow in before)
+        within = within and token not in ends
         found.append(within)
+        previous = token
     return found

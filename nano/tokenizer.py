@@ -82,6 +82,7 @@ class SegmentTokenizer:
         self._tokenizer = tokenizer
         # Specials are never made from text: a program may hold their spelling. tokenizer.json cannot say so.
         tokenizer.encode_special_tokens = True
+        self.size = tokenizer.get_vocab_size()
         self.specials: dict[Special, int] = {}
         for special in Special:
             index = tokenizer.token_to_id(special.value)

@@ -26,7 +26,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import CwmForCausalLM
 
@@ -124,8 +125,9 @@ def tensors(batch: list[Document]) -> tuple[torch.Tensor, torch.Tensor]:
     ids = torch.zeros(len(batch), length, dtype=torch.long)
     labels = torch.full((len(batch), length), IGNORED)
     for row, document in enumerate(batch):
-        ids[row, : len(document.ids)] = torch.tensor(document.ids)
-        labels[row, document.prompt - 1 : len(document.ids) - 1] = torch.tensor(document.ids[document.prompt :])
+        whole = torch.from_numpy(np.array(document.ids))  # many times as fast as a tensor from a list
+        ids[row, : len(whole)] = whole
+        labels[row, document.prompt - 1 : len(whole) - 1] = whole[document.prompt :]
     return ids, labels
 
 
@@ -161,8 +163,8 @@ class Score:
 class Emphasis:
     """How much the losses of a document's tokens count."""
 
-    behind: Mapping[int, float]
-    """Special tokens to the weight of what comes behind them, up to the next of them."""
+    behind: NDArray[np.float32]
+    """For each token the weight of what comes behind it, up to the next that has one; NaN: it has none. [vocabulary]"""
     before: list[list[int]]
     """What may stand before the answers of drills, of which nothing else counts."""
     ends: set[int]
@@ -170,17 +172,15 @@ class Emphasis:
     answer: float
     """Their weight."""
 
-    def of(self, document: Document) -> list[float]:
+    def of(self, document: Document) -> NDArray[np.float32]:
         """A weight for each token behind the prompt."""
         if document.kind == drills.KIND:
             answers = drills.answers(document.ids, self.before, self.ends)
-            return [self.answer if is_answer else 0.0 for is_answer in answers[document.prompt :]]
-        weights: list[float] = []
-        weight = 1.0
-        for token in document.ids[document.prompt - 1 : -1]:
-            weight = self.behind.get(token, weight)
-            weights.append(weight)
-        return weights
+            return np.where(answers[document.prompt :], np.float32(self.answer), np.float32(0))
+        weights = self.behind[np.array(document.ids[document.prompt - 1 : -1])]
+        weights[0] = np.nan_to_num(weights[0], nan=1)
+        last = np.where(np.isnan(weights), 0, np.arange(len(weights)))
+        return weights[np.maximum.accumulate(last)]
 
 
 class Team:
@@ -234,7 +234,7 @@ class Team:
         """How much each token's loss counts, float32 [tokens], in the order of `logits_and_labels`."""
         if self._emphasis is None:
             return torch.ones(sum(len(document.ids) - document.prompt for document in batch))
-        return torch.tensor([weight for document in batch for weight in self._emphasis.of(document)])
+        return torch.from_numpy(np.concatenate([self._emphasis.of(document) for document in batch]))
 
 
 def score(team: Team, held_out: list[Document], frame_id: int, tokens: int, device: str) -> Score:
@@ -325,7 +325,9 @@ class Optimizer:
 def emphasis(tokenizer: SegmentTokenizer, line_weight: float) -> Emphasis:
     """What tells how conditions turned out counts `line_weight` times: lines, events and the answers of drills."""
     tells_branch = (Special.FRAME, Special.ACTION)  # the event comes behind the first, the line behind the second
-    behind = {token: line_weight if special in tells_branch else 1.0 for special, token in tokenizer.specials.items()}
+    behind = np.full(tokenizer.size, np.nan, np.float32)
+    for special, token in tokenizer.specials.items():
+        behind[token] = line_weight if special in tells_branch else 1
     before = [tokenizer.segments([drills.ARROW]), tokenizer.segments(list(drills.BEFORE_ANSWER))]
     ends = {*tokenizer.segments(["\n"]), tokenizer.specials[Special.FRAME]}
     return Emphasis(behind, before, ends, line_weight)
