@@ -16,26 +16,29 @@ RUN_AT_ONCE = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
 class Binding:
     """Which locals have got a value between two `line` events of a Python frame, or between its `call` and the first.
 
-    What is in neither set is as it was: there or not, and of the same value, as far as that cannot change by itself.
+    What is in none of them is as it was: there or not, and of the same value, as far as that cannot change by itself.
     """
 
     certain: frozenset[str]
     """These have one now, however control went."""
     possible: frozenset[str]
     """These may have got one, or lost it; the certain ones among them."""
+    gone: frozenset[str] = frozenset()
+    """These have none now, however control went: deleted, as Python itself deletes the name in `except … as name`."""
 
     def after(self, instruction: Instruction) -> Binding:
         """The same when one more instruction has been executed."""
         if not (instruction.stores or instruction.deletes):
             return self
         certain = self.certain.difference(instruction.deletes).union(instruction.stores)
-        return Binding(certain, self.possible.union(instruction.deletes, instruction.stores))
+        gone = self.gone.difference(instruction.stores).union(instruction.deletes)
+        return Binding(certain, self.possible.union(instruction.deletes, instruction.stores), gone)
 
     def either(self, other: Binding | None) -> Binding:
         """What both ways to go have in common."""
         if other is None or other == self:
             return self
-        return Binding(self.certain & other.certain, self.possible | other.possible)
+        return Binding(self.certain & other.certain, self.possible | other.possible, self.gone & other.gone)
 
 
 UNBOUND = Binding(frozenset(), frozenset())

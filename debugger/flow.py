@@ -408,7 +408,8 @@ class _Analysis:
         if not self._binds:
             found.bindings.clear()
         for line, binding in found.bindings.items():
-            found.bindings[line] = Binding(binding.certain - self._free, binding.possible | self._free)
+            certain, gone = binding.certain - self._free, binding.gone - self._free
+            found.bindings[line] = Binding(certain, binding.possible | self._free, gone)
         return found.as_next()
 
     def _starts(self) -> dict[int, set[int]]:

@@ -20,6 +20,7 @@ import gguf
 from nano.calibration import calibration_error, fit_temperature
 from nano.evaluate import CONTEXT, HELD_OUT_SEED, Case, measure_forced
 from nano.programs import GENERATED, REAL, programs
+from quant.errors import ModelError
 from quant.gguf_file import TEMPERATURE_KEY
 from quant.runtime import Runtime
 
@@ -45,10 +46,13 @@ def main() -> None:
     options = parser.parse_args()
     drawn = itertools.islice(programs(SEED, True, KINDS), options.programs)
     cases = (Case(program.kind, program.source, program.call, trace) for program, trace in drawn)
-    with Runtime.open(options.model, context=CONTEXT) as runtime, tempfile.TemporaryDirectory() as folder:
-        judged = [each for case in cases for each in measure_forced(runtime, case, Path(folder)).judged]
-    temperature = fit_temperature(judged)
-    write_temperature(options.model, temperature)
+    try:
+        with Runtime.open(options.model, context=CONTEXT) as runtime, tempfile.TemporaryDirectory() as folder:
+            judged = [each for case in cases for each in measure_forced(runtime, case, Path(folder)).judged]
+        temperature = fit_temperature(judged)
+        write_temperature(options.model, temperature)
+    except (ModelError, ValueError) as error:
+        parser.error(str(error))
     result = {
         "model": options.model.name,
         "values": len(judged),

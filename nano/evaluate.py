@@ -48,6 +48,7 @@ from debugger.trace import VALUE, Ending, Frame, Trace
 from nano.calibration import Judged, calibration_error, plot
 from nano.programs import GENERATED, programs
 from nano.real import MissingDataError, is_held_out, needed_data_file
+from quant.errors import ModelError
 from quant.gguf_file import TEMPERATURE_KEY
 from quant.runtime import Runtime
 
@@ -335,9 +336,12 @@ def main() -> None:
             parser.exit(2, f"{error}\n")
 
     start = time.monotonic()
-    with Runtime.open(options.model, context=CONTEXT, threads=options.threads) as runtime:
-        measured = evaluate(runtime, cases, not options.unconstrained)
-        temperature = float(runtime.metadata(TEMPERATURE_KEY) or 1.0)
+    try:
+        with Runtime.open(options.model, context=CONTEXT, threads=options.threads) as runtime:
+            measured = evaluate(runtime, cases, not options.unconstrained)
+            temperature = float(runtime.metadata(TEMPERATURE_KEY) or 1.0)
+    except ModelError as error:
+        parser.exit(2, f"{error}\n")
     print_tables(measured)
     if options.plot:
         judged = [each for case in measured for each in case.judged]

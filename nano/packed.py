@@ -4,7 +4,7 @@
     python -m nano.packed unpack PACK CHECKPOINT
 
 Matrices are rounded to Q4_0's grid, which changes nothing where they lie on it, except for the head, which is
-bfloat16, as the rest is. PACK gets files of at most `PART` bytes.
+bfloat16, as the rest is. PACK gets files of at most 15 MB.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def main() -> None:
     """Pack or unpack."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("pack", "unpack"))
-    parser.add_argument("source", type=Path)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("source", type=Path, help="a GGUF of nano or a checkpoint; or what `pack` has written")
+    parser.add_argument("out", type=Path, help="a folder that does not exist yet, or is empty")
     options = parser.parse_args()
     source: Path = options.source
     parts = sorted(source.glob("weights.*"))
@@ -88,14 +88,17 @@ def main() -> None:
         parser.error(f"{options.out} is not empty")
     options.out.mkdir(parents=True, exist_ok=True)
     data = b""
-    if options.what == "unpack":
-        cast("Any", unpacked(b"".join(part.read_bytes() for part in parts))).save_pretrained(options.out)
-    elif source.is_dir():
-        data = packed(CwmForCausalLM.from_pretrained(source))
-    else:
-        vocabulary = trimmed_vocabulary(GGUFReader(str(smollm2_path())))
-        data = packed(nano_model(GGUFReader(str(source)), vocabulary))
-        write_tokenizer(vocabulary, options.out)
+    try:
+        if options.what == "unpack":
+            cast("Any", unpacked(b"".join(part.read_bytes() for part in parts))).save_pretrained(options.out)
+        elif source.is_dir():
+            data = packed(CwmForCausalLM.from_pretrained(source))
+        else:
+            vocabulary = trimmed_vocabulary(GGUFReader(str(smollm2_path())))
+            data = packed(nano_model(GGUFReader(str(source)), vocabulary))
+            write_tokenizer(vocabulary, options.out)
+    except (OSError, ValueError, zlib.error) as error:
+        parser.error(f"{source} cannot be read: {error}")
     for other in (source / name for name in OTHERS):
         if other.exists():
             shutil.copy(other, options.out)

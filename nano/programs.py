@@ -9,13 +9,13 @@ functions the source that they had before anything was changed.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
 import re
 import signal
 import statistics
-import sys
 import time
 import warnings
 from collections import Counter
@@ -264,12 +264,17 @@ def show_statistics(count: int, seed: int) -> None:
 
 def main() -> None:
     """Show programs."""
-    numbers = [int(word) for word in sys.argv[1:] if word != "--stats"]
-    count, seed = (*numbers, *(3, 0)[len(numbers) :])
-    if "--stats" in sys.argv:
-        show_statistics(count, seed)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("count", nargs="?", type=int, default=3)
+    parser.add_argument("seed", nargs="?", type=int, default=0, help="the first program's")
+    parser.add_argument("--stats", action="store_true")
+    options = parser.parse_args()
+    if options.count < 1 or options.seed < 0:
+        parser.error("COUNT is at least 1, SEED at least 0")
+    if options.stats:
+        show_statistics(options.count, options.seed)
         return
-    for _, (program, trace) in zip(range(count), programs(seed, held_out=False), strict=False):
+    for _, (program, trace) in zip(range(options.count), programs(options.seed, held_out=False), strict=False):
         prompt, rest = training_segments(program.source, program.call, trace)
         print(f"--- {program.kind}\n{text_of(prompt)}{text_of(rest)}\n")
 

@@ -365,7 +365,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of one worker alone")
     parser.add_argument("--workers", type=int, default=1, help="on CPUs: batches at once, with a thread each")
     parser.add_argument("--resume", action="store_true")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if not (options.base / "tokenizer.json").exists():
+        parser.error(f"{options.base} is no checkpoint of nano; nano.base makes one")
+    if options.resume and not (options.out / "state.pt").exists():
+        parser.error(f"{options.out} has nothing to go on from; leave out --resume")
+    return options
 
 
 def save(out: Path, base: Path, model: Any, state: dict[str, Any]) -> None:

@@ -359,10 +359,11 @@ class Predictor:
             return LocalsGrammar(variables, tuple(shown), self._removable, known)
         certain = bindings[0].certain.intersection(*(each.certain for each in bindings))
         possible = bindings[0].possible.union(*(each.possible for each in bindings))
+        gone = bindings[0].gone.intersection(*(each.gone for each in bindings))
         fixed = {name: text for name, text in shown.items() if name not in possible and self._constants.stays(text)}
         return LocalsGrammar(
-            [name for name in variables if name in possible],
-            tuple(shown),
+            [name for name in variables if name in possible and name not in gone],
+            tuple(name for name in shown if name not in gone),
             self._removable.intersection(possible) - certain,
             known,
             certain.difference(shown),

@@ -68,7 +68,7 @@ def _frames_of(data: object, target: str, call: str) -> tuple[list[Any], Outcome
             for entry in predicted
             if entry.get("call") == call and str(entry.get("target", "")).rpartition("::")[2] == target
         ]
-        chosen = same_call or predicted
+        chosen = same_call or [entry for entry in predicted if "call" not in entry]
         if len(chosen) != 1:
             raise ReplayError(f"The file holds {len(predicted)} predictions, and not exactly one of {target} · {call}.")
         data = chosen[0]["predicted"]

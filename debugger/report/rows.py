@@ -115,6 +115,11 @@ class _Side:
         before: Mapping[str, str] = {} if frame.event is Event.CALL else frame.locals
         return [name for name, value in after.items() if before.get(name) != value]
 
+    def gone(self, index: int) -> list[str]:
+        """Names that the line of a LINE frame has left without a value."""
+        after = self.after(index)
+        return [] if after is None else [name for name in self.frames[index].locals if name not in after]
+
     def confidence(self, index: int, name: str) -> float | None:
         shown = self.shows(index) if name != VALUE else index
         return None if shown is None else self.frames[shown].confidence.get(name)
@@ -206,6 +211,7 @@ class _Builder:
                 row.state = State.OPEN
             return
         names = [*self.actual.changed(a), *self.predicted.changed(p)]
+        names += [name for name in (*self.actual.gone(a), *self.predicted.gone(p)) if (name in left) != (name in right)]
         if self.actual.frames[a].event is Event.CALL:
             names += [name for name in {**right, **left} if left.get(name) != right.get(name)]
             first_p, first_a = self.predicted.first_line(p), self.actual.first_line(a)

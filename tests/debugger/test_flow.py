@@ -127,8 +127,9 @@ def test_branches_loops_and_the_end() -> None:
     assert f.after_line(99) == set()
 
 
-def binding(certain: str, possible: str = "") -> Binding:
-    return Binding(frozenset(certain.split()), frozenset((certain + " " + possible).split()))
+def binding(certain: str, possible: str = "", gone: str = "") -> Binding:
+    every = frozenset(f"{certain} {possible} {gone}".split())
+    return Binding(frozenset(certain.split()), every, frozenset(gone.split()))
 
 
 def test_what_a_line_gives_a_value() -> None:
@@ -140,7 +141,17 @@ def test_what_a_line_gives_a_value() -> None:
     assert flow.next(3).bindings == {4: binding("a b")}
     assert flow.next(4).bindings == {5: binding("x"), 6: binding("")}
     assert flow.next(5).bindings == {4: binding("y")}
-    assert flow.next(6).bindings == {7: binding("", "y")}
+    assert flow.next(6).bindings == {7: binding("", gone="y")}
+
+
+def test_the_name_of_an_exception_is_gone_behind_its_handler() -> None:
+    flow = flow_of(
+        "def f(n):\n    try:\n        n()\n    except E as e:\n        if n: e = 1\n        n = 2\n    return n\n",
+        "f",
+    )
+    assert flow.next(4).bindings[5] == binding("e")
+    assert flow.next(5).bindings == {6: binding("", "e")}
+    assert flow.next(6).bindings == {7: binding("n", gone="e")}
 
 
 def test_what_others_share_may_change_at_any_time() -> None:

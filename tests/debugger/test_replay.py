@@ -190,6 +190,10 @@ def test_a_results_document_comes_back_as_it_was():
     document = json.dumps({"version": 1, "results": [other, entry]})
     assert read_prediction(document, PROGRAM, "program.py", target="use", call="use(3)") == actual
     assert read_prediction(json.dumps(frames), PROGRAM, "program.py", target="use", call="use(3)") == actual
+    with pytest.raises(ReplayError, match=r"holds 1 predictions, and not exactly one of use · use\(3\)"):
+        read_prediction(json.dumps({"results": [other]}), PROGRAM, "program.py", target="use", call="use(3)")
+    unnamed = {"results": [{"predicted": entry["predicted"]}]}
+    assert read_prediction(json.dumps(unnamed), PROGRAM, "program.py", target="use", call="use(3)") == actual
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from debugger.actual.record import record_in_process
 from debugger.diff import Kind, Verdict, compare
 from debugger.judge import judge
 from debugger.report import Model, Report, Result, Status, print_report, to_json, to_junit, to_sarif
-from debugger.report.rows import rows_of
+from debugger.report.rows import State, rows_of
 from debugger.report.story import contrast, story_of
 from debugger.target import SourceFile, Target
 from debugger.trace import Ending, Event, Outcome, Trace
@@ -109,6 +109,20 @@ def test_the_first_difference_is_told_and_marked():
     marked = [line for line in text.splitlines() if line.strip().startswith("▶")]
     assert [line.split() for line in marked] == [["▶", "5", "s", "+=", "i", "s", "=", "4", "s", "=", "3"]]
     assert sum(line.strip().startswith("≠") for line in text.splitlines()) == 2
+
+
+def test_a_name_that_python_deletes_differs_where_it_does():
+    source = (
+        "def f(n):\n    try:\n        return 1 / n\n    except ZeroDivisionError as e:\n        n = 1\n    return n\n"
+    )
+    actual = record_in_process(source, "f(0)")
+    last = dataclasses.replace(actual.frames[-2], locals={"n": "1", "e": "ZeroDivisionError('division by zero')"})
+    predicted = dataclasses.replace(actual, frames=(*actual.frames[:-2], last, actual.frames[-1]))
+    made = result("total(1)", actual=actual, predicted=predicted, divergences=compare(predicted, actual))
+    differing = [row for row in rows_of(made, 80) if row.state is State.DIFFERS]
+    assert [(row.line, row.predicted[-1].text, row.actual[-1].text) for row in differing] == [
+        (5, "e = ZeroDivisionError('division by zero')", "no e")
+    ]
 
 
 def test_a_wrong_turn_shows_what_was_expected_next():
