@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from debugger.flow import CodeFlow, ModuleFlow
 
@@ -41,6 +44,61 @@ def certain_entry(tree: ast.Module, call: str, flow: ModuleFlow) -> Entry | None
     if texts is None or not all(texts.values()):
         return Entry(code, None)
     return Entry(code, {name: text for name in code.variables if (text := texts.get(name)) is not None})
+
+
+def misfit(tree: ast.Module, call: str) -> str | None:
+    """Why the call of a name cannot be made, by the text of the module alone; None where nothing is wrong for certain.
+
+    Real runs need none of this: they raise.
+    """
+    expression = ast.parse(call.strip(), mode="eval").body
+    if not isinstance(expression, ast.Call) or not isinstance(expression.func, ast.Name):
+        return None
+    name = expression.func.id
+    definitions = [node for node in tree.body if _binds(node, name)]
+    if not definitions:
+        known = hasattr(builtins, name) or any(_makes_names(node) for node in ast.walk(tree))
+        return None if known else f"nothing in the file is named {name}"
+    function = definitions[0]
+    if len(definitions) > 1 or not isinstance(function, ast.FunctionDef) or function.decorator_list:
+        return None
+    starred = any(isinstance(argument, ast.Starred) for argument in expression.args)
+    if starred or any(keyword.arg is None for keyword in expression.keywords):
+        return None
+    given = dict.fromkeys(keyword.arg for keyword in expression.keywords if keyword.arg)
+    try:
+        _signature(function.args).bind(*expression.args, **given)
+    except TypeError as error:
+        return f"{error} in {name}({ast.unparse(function.args)})"
+    return None
+
+
+def _makes_names(node: ast.AST) -> bool:
+    """Whether it can give names to a module that its text does not have."""
+    if isinstance(node, ast.ImportFrom):
+        return node.names[0].name == "*"
+    return isinstance(node, ast.Name) and node.id in ("exec", "globals", "vars", "setattr")
+
+
+def _signature(arguments: ast.arguments) -> inspect.Signature:
+    """What can be given to a function with these parameters; the defaults are stand-ins."""
+    kinds = inspect.Parameter
+    first = len(arguments.posonlyargs) + len(arguments.args) - len(arguments.defaults)
+    found: list[inspect.Parameter] = []
+
+    def add(argument: ast.arg, kind: Any, has_default: bool = False) -> None:
+        found.append(kinds(argument.arg, kind, default=None if has_default else kinds.empty))
+
+    for place, argument in enumerate((*arguments.posonlyargs, *arguments.args)):
+        only = place < len(arguments.posonlyargs)
+        add(argument, kinds.POSITIONAL_ONLY if only else kinds.POSITIONAL_OR_KEYWORD, place >= first)
+    if arguments.vararg:
+        add(arguments.vararg, kinds.VAR_POSITIONAL)
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        add(argument, kinds.KEYWORD_ONLY, default is not None)
+    if arguments.kwarg:
+        add(arguments.kwarg, kinds.VAR_KEYWORD)
+    return inspect.Signature(found)
 
 
 def _runs_nothing(node: ast.AST) -> bool:

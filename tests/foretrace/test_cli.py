@@ -621,6 +621,16 @@ def test_predict_runs_nothing(folder):
     assert not (folder / "touched").exists() and not (folder / "imported").exists()
 
 
+@pytest.mark.parametrize(
+    ("call", "why"), [("total()", "'n' in total(n)."), ("sum_up(3)", "nothing in the file is named sum_up.")]
+)
+def test_a_call_that_cannot_be_made_is_not_predicted(folder, call, why):
+    result = invoke("predict", "total.py::total", "--call", call, "--format", "json")
+    (entry,) = json.loads(result.stdout)["results"]
+    assert result.exit_code == 3 and entry["predicted"] is None
+    assert entry["detail"].startswith(f"The call {call} cannot be made: ") and entry["detail"].endswith(why)
+
+
 def test_the_doctor_finds_everything_in_order(folder):
     result = invoke("doctor")
     assert result.exit_code == 0, result.output
