@@ -73,11 +73,17 @@ def print_result(console: Console, result: Result, *, full: bool = False, brief:
 def _sentences(result: Result) -> Iterable[Text]:
     _, style = _LOOKS[result.status]
     predicted, actual = result.predicted, result.actual
+    if actual is not None and actual.outcome.ending in (Ending.RETURNED, Ending.RAISED):
+        name = result.target.rpartition("::")[2].rpartition(".")[2]
+        if not any(frame.function == name for frame in actual.frames):
+            yield Text(f"This call did not come to `{name}`; give one that does.", "yellow")
     if result.status is Status.CONFIRMED and actual is not None:
         yield Text(f"Confirmed: {outcome_text(actual)}; all {len(actual.frames)} steps as predicted.", style)
     elif result.status is Status.DIVERGED and predicted is not None and actual is not None:
         yield Text(f"First difference: {story_of(result.divergences[0], result).text}", style)
-        yield Text(f"Predicted: {outcome_text(predicted)}. Real run: {outcome_text(actual)}.")
+        ends = outcome_text(predicted), outcome_text(actual)
+        same = f"In the end both {ends[0]}." if ends[0] == ends[1] else None
+        yield Text(same or f"Predicted: {ends[0]}. Real run: {ends[1]}.")
     elif result.status is Status.DONE:
         trace = predicted or actual
         if trace is not None:
@@ -85,10 +91,6 @@ def _sentences(result: Result) -> Iterable[Text]:
     if result.detail:
         words = f"{result.status.value.capitalize()}: " if result.status is not Status.NO_CALL else ""
         yield Text(words + result.detail, style)
-    if actual is not None and actual.outcome.ending in (Ending.RETURNED, Ending.RAISED):
-        name = result.target.rpartition("::")[2].rpartition(".")[2]
-        if not any(frame.function == name for frame in actual.frames):
-            yield Text(f"This call did not come to `{name}`; give one that does.", "yellow")
     if actual is not None and actual.output:
         yield Text(f"It printed {shorten(repr(actual.output), _MAX_OUTPUT)}", "bright_black")
 

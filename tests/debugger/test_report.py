@@ -119,6 +119,7 @@ def test_a_name_that_python_deletes_differs_where_it_does():
     last = dataclasses.replace(actual.frames[-2], locals={"n": "1", "e": "ZeroDivisionError('division by zero')"})
     predicted = dataclasses.replace(actual, frames=(*actual.frames[:-2], last, actual.frames[-1]))
     made = result("total(1)", actual=actual, predicted=predicted, divergences=compare(predicted, actual))
+    assert "In the end both returned 1." in text_of(made)
     differing = [row for row in rows_of(made, 80) if row.state is State.DIFFERS]
     assert [(row.line, row.predicted[-1].text, row.actual[-1].text) for row in differing] == [
         (5, "e = ZeroDivisionError('division by zero')", "no e")
