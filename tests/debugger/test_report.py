@@ -118,7 +118,8 @@ def test_a_name_that_python_deletes_differs_where_it_does():
     actual = record_in_process(source, "f(0)")
     last = dataclasses.replace(actual.frames[-2], locals={"n": "1", "e": "ZeroDivisionError('division by zero')"})
     predicted = dataclasses.replace(actual, frames=(*actual.frames[:-2], last, actual.frames[-1]))
-    made = result("total(1)", actual=actual, predicted=predicted, divergences=compare(predicted, actual))
+    both = {"actual": actual, "predicted": predicted, "divergences": compare(predicted, actual)}
+    made = result("total(1)", status=Status.DIVERGED, **both)
     assert "In the end both returned 1." in text_of(made)
     differing = [row for row in rows_of(made, 80) if row.state is State.DIFFERS]
     assert [(row.line, row.predicted[-1].text, row.actual[-1].text) for row in differing] == [
