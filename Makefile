@@ -51,8 +51,8 @@ bench: $(VENV)/installed-dev $(VSIX) $(CODE_SERVER_PACKAGES)
 vsix: $(VSIX)
 	@echo "Install it: code --install-extension $(VSIX)"
 
-# A nano of your own, from SmolLM2's weights or, with FROM, from a nano: nano/work/new/nano.gguf. What was made stays when
-# it is stopped; on a GPU: TRAIN="--device cuda --compile --batch 32768 --tokens 65536 --rate 1.5e-3". See nano/README.md.
+# A nano of your own, from SmolLM2's weights or, with FROM, from a nano: see nano/README.md. What was made stays when it is
+# stopped; each rule's target is what its command writes last.
 NEW := nano/work/new
 FROM ?=
 PROGRAMS ?= 60000
@@ -62,10 +62,10 @@ TRAIN ?=
 nano: $(NEW)/nano.gguf
 	@echo "Measure it: $(BIN)/python -m nano.evaluate --model $<"
 
-$(NEW)/base/config.json: | $(VENV)/installed-dev
+$(NEW)/base/README.md: | $(VENV)/installed-dev
 	$(BIN)/python -m nano.base $(@D) $(if $(FROM),--nano $(FROM))
 
-$(NEW)/corpus/corpus.json: | $(NEW)/base/config.json
+$(NEW)/corpus/corpus.json: | $(NEW)/base/README.md
 	rm -rf $(@D)
 	$(BIN)/python -m nano.corpus $(@D) --programs $(PROGRAMS) --tokenizer $(NEW)/base/tokenizer.json
 

@@ -330,11 +330,6 @@ class Session:
             start = time.perf_counter()
             actual, problem = self._run(job.target)
             timings["run"] = time.perf_counter() - start
-        else:
-            from debugger.predicted.entry import misfit
-
-            why = misfit(job.target.file.parse(), job.call)
-            problem = f"The call {job.call} cannot be made: {why}." if why else ""
         if self._mode is not Mode.RUN and not problem:
             start = time.perf_counter()
             try:

@@ -7,13 +7,14 @@ arXiv 2109.01903), at no cost; nano/LOG.md has where it did.
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import CwmForCausalLM
+
+from nano.base import copy_beside_weights
 
 
 @torch.no_grad()
@@ -38,9 +39,7 @@ def main() -> None:
         average(options.folders).save_pretrained(options.out)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    for name in ("tokenizer.json", "tokenizer_config.json", "README.md"):
-        if (options.folders[0] / name).exists():
-            shutil.copy(options.folders[0] / name, options.out / name)
+    copy_beside_weights(options.folders[0], options.out)
 
 
 if __name__ == "__main__":

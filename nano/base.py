@@ -13,6 +13,7 @@ rounded to, and what training changes by less than half a step there would be ro
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
@@ -153,6 +154,13 @@ def even_columns(model: Any) -> None:
         mlp.up_proj.weight /= hidden.unsqueeze(1)
         mlp.down_proj.weight *= hidden
     after_norm(model.model.norm, model.lm_head)
+
+
+def copy_beside_weights(source: Path, out: Path) -> None:
+    """What a checkpoint has beside weights and configuration, as far as `source` has it."""
+    for name in ("tokenizer.json", "tokenizer_config.json", "README.md"):
+        if (source / name).exists():
+            shutil.copy(source / name, out / name)
 
 
 def write_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:

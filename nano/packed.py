@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import shutil
 import zlib
 from pathlib import Path
 from typing import Any, cast
@@ -23,13 +22,11 @@ from gguf import GGUFReader
 from numpy.typing import NDArray
 from transformers import CwmConfig, CwmForCausalLM
 
-from nano.base import nano_model, write_tokenizer
+from nano.base import copy_beside_weights, nano_model, write_tokenizer
 from nano.rounding import is_rounded, steps_and_scales
 from nano.tokenizer import smollm2_path, trimmed_vocabulary
 
 PART = 15_000_000
-OTHERS = ("tokenizer.json", "tokenizer_config.json", "README.md")
-"""What a checkpoint has beside weights and configuration."""
 
 
 def packed(model: Any) -> bytes:
@@ -57,7 +54,7 @@ def unpacked(data: bytes) -> CwmForCausalLM:
     with np.load(io.BytesIO(zlib.decompress(data))) as arrays:
         model: Any = CwmForCausalLM(CwmConfig(**json.loads(str(arrays["config"]))))
         state: dict[str, torch.Tensor] = {}
-        for name, shape in ((name, weight.shape) for name, weight in model.state_dict().items()):
+        for name, like in model.state_dict().items():
             if f"whole {name}" in arrays:
                 whole = np.ascontiguousarray(arrays[f"whole {name}"].T)
                 weight = torch.from_numpy(whole.view(np.int16)).view(torch.bfloat16).float()
@@ -66,7 +63,7 @@ def unpacked(data: bytes) -> CwmForCausalLM:
                 steps = torch.from_numpy(np.stack([pairs & 15, pairs >> 4], axis=1)).float() - 8
                 scales = torch.from_numpy(arrays[f"scales {name}"]).float()
                 weight = steps.view(len(scales), -1) * scales
-            state[name] = weight.view(shape)
+            state[name] = weight.view(like.shape)
     model.load_state_dict(state)
     return model
 
@@ -99,9 +96,7 @@ def main() -> None:
             write_tokenizer(vocabulary, options.out)
     except (OSError, ValueError, zlib.error) as error:
         parser.error(f"{source} cannot be read: {error}")
-    for other in (source / name for name in OTHERS):
-        if other.exists():
-            shutil.copy(other, options.out)
+    copy_beside_weights(source, options.out)
     if options.what == "pack":
         for number, start in enumerate(range(0, len(data), PART)):
             (options.out / f"weights.{number}").write_bytes(data[start : start + PART])

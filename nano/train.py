@@ -41,7 +41,7 @@ from tokenizers import Tokenizer
 from transformers import CwmForCausalLM
 
 from nano import attention, corpus, drills
-from nano.base import WORK
+from nano.base import WORK, copy_beside_weights
 from nano.corpus import Document, document_of
 from nano.int8 import multiply_in_int8, prepare_thread
 from nano.rounding import BLOCK, is_rounded, rounded
@@ -378,9 +378,7 @@ def save(out: Path, base: Path, model: Any, state: dict[str, Any]) -> None:
     torch.save(state, out / "state.new")
     new = out / "model.new"
     model.save_pretrained(new)
-    for name in ("tokenizer.json", "tokenizer_config.json", "README.md"):
-        if (base / name).exists():
-            shutil.copy(base / name, new / name)
+    copy_beside_weights(base, new)
     shutil.rmtree(out / "model", ignore_errors=True)
     new.rename(out / "model")
     (out / "state.new").replace(out / "state.pt")

@@ -56,9 +56,10 @@ def misfit(tree: ast.Module, call: str) -> str | None:
         return None
     name = expression.func.id
     definitions = [node for node in tree.body if _binds(node, name)]
+    if any(_gives_names(node) for node in ast.walk(tree)):
+        return None
     if not definitions:
-        known = hasattr(builtins, name) or any(_makes_names(node) for node in ast.walk(tree))
-        return None if known else f"nothing in the file is named {name}"
+        return None if hasattr(builtins, name) else f"nothing in the file is named {name}"
     function = definitions[0]
     if len(definitions) > 1 or not isinstance(function, ast.FunctionDef) or function.decorator_list:
         return None
@@ -73,11 +74,12 @@ def misfit(tree: ast.Module, call: str) -> str | None:
     return None
 
 
-def _makes_names(node: ast.AST) -> bool:
-    """Whether it can give names to a module that its text does not have."""
+def _gives_names(node: ast.AST) -> bool:
+    """Whether it can give the module's names other values than its top level does."""
     if isinstance(node, ast.ImportFrom):
         return node.names[0].name == "*"
-    return isinstance(node, ast.Name) and node.id in ("exec", "globals", "vars", "setattr")
+    makers = ("exec", "globals", "vars", "setattr")
+    return isinstance(node, ast.Global) or (isinstance(node, ast.Name) and node.id in makers)
 
 
 def _signature(arguments: ast.arguments) -> inspect.Signature:

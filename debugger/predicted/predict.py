@@ -34,7 +34,7 @@ from debugger.predicted.codec import (
 from debugger.predicted.confidence import calibrated
 from debugger.predicted.constants import Constants
 from debugger.predicted.draft import FrameDrafter, Odds
-from debugger.predicted.entry import certain_entry
+from debugger.predicted.entry import certain_entry, misfit
 from debugger.predicted.evaluation import Evaluation, drive, drive_many
 from debugger.predicted.expect import Expectation, Scene
 from debugger.predicted.grammar import EntryGrammar, LocalsGrammar, ValueGrammar
@@ -78,8 +78,11 @@ def predict(
     `on_frame` gets each frame as soon as it is complete; its line can still change where equal lines leave it open.
     `cancelled` is asked between calls of the model and between tokens. `drafting` and `expected`, a run that may come
     out the same, as the prediction before an edit, only make it faster. Raises ModelError, and TargetError if the
-    program does not fit into the context.
+    program does not fit into the context or the call cannot be made.
     """
+    why = misfit(target.file.parse(), call)
+    if why:
+        raise TargetError(f"The call {call} cannot be made: {why}.")
     predictor = Predictor(
         model, target, call, constrained=constrained, cancelled=cancelled, drafting=drafting, expected=expected
     )

@@ -81,9 +81,9 @@ def _sentences(result: Result) -> Iterable[Text]:
         yield Text(f"Confirmed: {outcome_text(actual)}; all {len(actual.frames)} steps as predicted.", style)
     elif result.status is Status.DIVERGED and predicted is not None and actual is not None:
         yield Text(f"First difference: {story_of(result.divergences[0], result).text}", style)
-        ends = outcome_text(predicted), outcome_text(actual)
-        same = f"In the end both {ends[0]}." if ends[0] == ends[1] else None
-        yield Text(same or f"Predicted: {ends[0]}. Real run: {ends[1]}.")
+        expected, real = outcome_text(predicted), outcome_text(actual)
+        alike = expected == real and not is_cut(actual)
+        yield Text(f"In the end both {real}." if alike else f"Predicted: {expected}. Real run: {real}.")
     elif result.status is Status.DONE:
         trace = predicted or actual
         if trace is not None:

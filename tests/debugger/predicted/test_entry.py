@@ -44,5 +44,6 @@ def test_what_is_certainly_wrong_with_a_call(call: str, why: str | None):
 
 
 def test_a_module_that_may_have_other_names_is_not_judged():
-    for text in ("from os.path import *\n", "globals().update(nope=len)\n", "exec('def nope(): pass')\n"):
+    for text in ("from os.path import *", "globals().update(nope=len)", "exec('def nope(): pass')"):
         assert misfit(ast.parse(text), "nope(1)") is None
+    assert misfit(ast.parse("def start():\n    global nope\n    nope = len\n"), "nope(1)") is None
