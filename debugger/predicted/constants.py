@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import ast
 import sys
-from functools import lru_cache
-from typing import cast
 
-_LONGEST = 1000
-"""Characters of a `repr` that are looked at."""
+from debugger.predicted.literals import UnknownError, is_immutable, value_of
 
 
 class Constants:
@@ -16,15 +13,23 @@ class Constants:
 
     def __init__(self, tree: ast.Module) -> None:
         """Look at a file's syntax tree."""
-        self._reprs_can_lie = any(_can_lie(node) for node in ast.walk(tree))
+        self._reprs_can_lie = reprs_can_lie(tree)
 
     def stays(self, text: str) -> bool:
-        """Whether the value with this `repr` is a number, a string, or a tuple of such, which no other name changes.
+        """Whether the value with this `repr` is a number, a string, or a tuple of such, which no other name changes."""
+        try:
+            return not self._reprs_can_lie and is_immutable(value_of(text))
+        except UnknownError:
+            return False
 
-        Objects of classes with a `__repr__` of their own may look like that and change, so in a file that has one, or
-        imports what is not of the standard library, no value is sure.
-        """
-        return not self._reprs_can_lie and _is_literal(text)
+
+def reprs_can_lie(tree: ast.Module) -> bool:
+    """Whether objects may look like numbers or strings and be something else.
+
+    Classes with a `__repr__` of their own can do that, so where a file has one, or imports what is not of the standard
+    library, nothing is sure.
+    """
+    return any(_can_lie(node) for node in ast.walk(tree))
 
 
 def _can_lie(node: ast.AST) -> bool:
@@ -37,19 +42,3 @@ def _can_lie(node: ast.AST) -> bool:
             return name in ("__repr__", "__import__", "import_module", "exec", "eval")
         case _:
             return False
-
-
-@lru_cache(maxsize=1024)
-def _is_literal(text: str) -> bool:
-    if len(text) > _LONGEST:
-        return False
-    try:
-        return _is_immutable(ast.literal_eval(text))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return False
-
-
-def _is_immutable(value: object) -> bool:
-    if isinstance(value, tuple):
-        return all(map(_is_immutable, cast("tuple[object, ...]", value)))
-    return value is None or isinstance(value, (bool, int, float, complex, str, bytes))

@@ -33,13 +33,14 @@ _PRIOR = {
     "spelled out": 0.9,
     "copied": 0.85,
     "item": 0.8,
-    "loop": 0.85,
+    "loop": 0.95,
     "again twice": 0.85,
     "again": 0.6,
     "call": 0.7,
     "comprehension": 0.8,
     "return": 0.9,
     "exception": 0.6,
+    "condition": 0.95,
     "branch": 0.55,
     "step": 0.7,
     "argument": 0.8,
@@ -189,7 +190,7 @@ class FrameDrafter:
         try:
             guess, steps = self._rest_of_frame(scene, tokens[mark:])
             while further and guess is not None and advance_by_guess(self._expectation, scene, guess, steps):
-                steps = scene.position.steps()
+                steps = self._expectation.steps(scene)
                 guess = self._frame(scene, steps)
         except _Enough:
             pass
@@ -354,7 +355,7 @@ class FrameDrafter:
     # What is left of a frame that is partly written.
 
     def _rest_of_frame(self, scene: Scene, written: Sequence[int]) -> tuple[Guess | None, Sequence[Step]]:
-        steps = scene.position.steps()
+        steps = self._expectation.steps(scene)
         if not written:
             return self._frame(scene, steps), steps
         event = EVENT_OF_SPECIAL.get(self._special_of.get(written[0], Special.END))

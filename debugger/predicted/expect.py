@@ -9,27 +9,32 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from functools import partial
+from typing import Any, TypeAlias, cast
 
 from debugger.flow import CodeFlow
+from debugger.predicted.branches import Branches, Turns, Way
 from debugger.predicted.codec import UNCHANGED, expand_locals, same_python_frame
-from debugger.predicted.lines import (
-    COMPREHENSIONS,
-    Comprehension,
-    LineFacts,
-    facts_by_line,
-    items_of,
-    iterator_text,
-    literal,
-    text_of,
-)
-from debugger.predicted.position import Position, Step
+from debugger.predicted.expressions import Expressions
+from debugger.predicted.lines import COMPREHENSIONS, Comprehension, LineFacts, facts_by_line
+from debugger.predicted.literals import UnknownError
+from debugger.predicted.position import Position, Step, on_the_way
 from debugger.trace import Event, Frame
 
 _LOOK_AHEAD = 64
 """Frames of the expected run among which the prediction may find its way back to it."""
 _MOST_ROUNDS = 1000
 """Of a range in a comprehension; more are not looked at."""
+_ITERATORS: Mapping[type, str] = {
+    list: "list_iterator",
+    tuple: "tuple_iterator",
+    dict: "dict_keyiterator",
+    set: "set_iterator",
+    range: "range_iterator",
+    str: "str_ascii_iterator",
+}
+_LONGEST_NUMBER = 1000
+"""Digits of a number that is counted on from."""
 _NO_FACTS = LineFacts()
 _UNWINDING = "None"
 
@@ -71,8 +76,10 @@ class Scene:
     """For each depth the line of the last LINE frame."""
     calls: dict[int, int] = field(default_factory=dict[int, int])
     """For each depth how many calls were made since."""
-    rounds: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
-    """For each depth and line of a loop's head how often it came since the loop began; of line 0, all LINEs."""
+    turns: dict[int, Turns] = field(default_factory=dict[int, Turns])
+    """For each depth where it stands in its loops."""
+    count: dict[int, int] = field(default_factory=dict[int, int])
+    """For each depth the number of LINE frames."""
     keys: tuple[_Key, ...] = ()
     """The last two places."""
     expected: int = 0
@@ -88,7 +95,8 @@ class Scene:
             dict(self.locals_at),
             dict(self.lines),
             dict(self.calls),
-            dict(self.rounds),
+            dict(self.turns),
+            dict(self.count),
             self.keys,
             self.expected,
             self.differs,
@@ -104,9 +112,11 @@ class Scene:
 class Expectation:
     """Guesses frame after frame, and learns from those that came."""
 
-    def __init__(self, tree: ast.Module, expected: Sequence[Frame] = ()) -> None:
+    def __init__(self, tree: ast.Module, expressions: Expressions, expected: Sequence[Frame] = ()) -> None:
         """`tree` is the file's syntax tree; `expected` is a run that may well be the same."""
         self._facts = facts_by_line(tree)
+        self._expressions = expressions
+        self._branches = Branches(tree, expressions)
         self._expected = expected
         self._next: dict[_Key, tuple[Event, int, str]] = {}
         """After each place, what came next last time."""
@@ -140,14 +150,12 @@ class Expectation:
             scene.calls[depth - 1] = scene.calls.get(depth - 1, 0) + 1
             scene.calls[depth] = 0
             scene.lines.pop(depth, None)
-            scene.rounds[depth, 0] = 0
+            scene.turns[depth] = Turns()
+            scene.count[depth] = 0
         elif frame.event is Event.LINE:
-            before = scene.lines.get(depth, 0)
-            scene.rounds[depth, 0] = scene.rounds.get((depth, 0), 0) + 1
-            loop = self._at(frame.line).loop
-            if loop is not None:
-                inside = loop.lineno <= before <= (loop.end_lineno or 0)
-                scene.rounds[depth, frame.line] = scene.rounds.get((depth, frame.line), -1) + 1 if inside else 0
+            line = frame.line if scene.position.is_certain else None
+            scene.turns[depth] = self._branches.follow(scene.turns.get(depth, Turns()), line, frame.locals)
+            scene.count[depth] = scene.count.get(depth, 0) + 1
             scene.lines[depth] = frame.line
             scene.calls[depth] = 0
         if frame.event in (Event.CALL, Event.LINE):
@@ -197,6 +205,19 @@ class Expectation:
                 return
 
     # What may come.
+
+    def steps(self, scene: Scene) -> list[Step]:
+        """Every frame that can come next, as far as control flow and the values shown tell."""
+        steps = scene.position.steps()
+        way = self._way(scene) if self._expressions.are_certain and scene.position.is_certain else None
+        return steps if way is None else on_the_way(steps, way)
+
+    def _way(self, scene: Scene) -> Way | None:
+        """The way that control takes now, if the last frame is a line that says so."""
+        code, _ = scene.position.here
+        if code is None or scene.previous is None or scene.previous.event is not Event.LINE:
+            return None
+        return self._branches.way(scene.turns.get(scene.position.depth, Turns()), code)
 
     def guess(self, scene: Scene, steps: Sequence[Step], written: Mapping[str, str] | None = None) -> Guess | None:
         """The likeliest next frame with one of these steps; `written` is what the model has written of LOCALS.
@@ -265,14 +286,9 @@ class Expectation:
             if called is not None:
                 return called, "call"
         lines = [step for step in steps if step.event is Event.LINE]
-        if at_line and facts.loop is not None and lines:
-            goes_on = self._goes_on(scene, facts.loop)
-            if goes_on is not None:
-                inside = [step for step in lines if facts.loop.lineno < step.line <= (facts.loop.end_lineno or 0)]
-                outside = [step for step in steps if step not in inside and step.event is not Event.EXCEPTION]
-                found = inside if goes_on else [step for step in outside if step.event is not Event.CALL]
-                if found:
-                    return found[0], "loop"
+        way = self._way(scene)
+        if way is not None:
+            return on_the_way(steps, way)[0], "condition" if facts.loop is None else "loop"
         for position, key in enumerate(self._keys(scene)):
             told = self._next.get(key)
             if told is not None:
@@ -306,7 +322,7 @@ class Expectation:
         code, _ = scene.position.here
         rounds = self._rounds_of(scene, code)
         # A line comes before each item, and once more when there is none left.
-        if rounds is None or scene.rounds.get((scene.position.depth, 0), 0) <= len(rounds):
+        if rounds is None or scene.count.get(scene.position.depth, 0) <= len(rounds):
             return None
         return next((step for step in steps if step.event is Event.RETURN), None)
 
@@ -319,11 +335,20 @@ class Expectation:
         if found is None:
             return None
         first = found.generators[0]
-        items = items_of(first, scene.locals_at.get(scene.position.depth - 1, {}))
-        if isinstance(items, range):
-            target = first.target
-            return [{target.id: str(each)} for each in items[:_MOST_ROUNDS]] if isinstance(target, ast.Name) else None
-        return items
+        items = self._items(first, scene.locals_at.get(scene.position.depth - 1, {}), ())
+        return [_unpacked(first.target, item) for item in items[:_MOST_ROUNDS]] if items is not None else None
+
+    def _items(
+        self, loop: ast.For | ast.comprehension, shown: Mapping[str, str], variables: Sequence[str]
+    ) -> Sequence[Any] | None:
+        """What a loop goes through, by what its function shows; None where that is unknown."""
+        try:
+            items = self._branches.iterated(loop.iter, shown, variables)
+        except UnknownError:
+            return None
+        if isinstance(items, (set, frozenset)):
+            return None
+        return items if isinstance(items, (list, tuple, str, range)) else [*items]
 
     def _called(self, calls: Sequence[ast.Call], steps: Sequence[Step]) -> Step | None:
         """The function of this file that the first call of one enters."""
@@ -335,13 +360,6 @@ class Expectation:
                 if step.code.name == name or step.code.qualname == f"{name}.__init__":
                     return step
         return None
-
-    def _goes_on(self, scene: Scene, loop: ast.For) -> bool | None:
-        items = items_of(loop, scene.locals_at.get(scene.position.depth, {}))
-        return None if items is None else self._round(scene, loop) < len(items)
-
-    def _round(self, scene: Scene, loop: ast.For) -> int:
-        return scene.rounds.get((scene.position.depth, loop.lineno), 0)
 
     def _locals(self, scene: Scene, step: Step, template: Frame | None) -> dict[str, Text]:
         known = scene.known(step.event)
@@ -414,21 +432,22 @@ class Expectation:
         """The names whose values a line changes, with the new ones."""
         rounds = self._rounds_of(scene, code)
         if rounds is not None:
-            done = scene.rounds.get((scene.position.depth, 0), 0)
+            done = scene.count.get(scene.position.depth, 0)
             if not 0 < done <= len(rounds):
                 return {}
             return {name: Text(text, "item") for name, text in rounds[done - 1].items()}
         facts = self._at(line)
         if facts.loop is not None:
-            items = items_of(facts.loop, shown)
-            if items is not None:
-                index = self._round(scene, facts.loop)
-                if index >= len(items):
+            turns = scene.turns.get(scene.position.depth, Turns())
+            turn, at_first = turns.loops.get(line, (0, shown))
+            for values in (shown, at_first):  # what it goes through may have been changed since, or the name
+                items = self._items(facts.loop, values, code.variables)
+                if items is not None and turn < len(items):
+                    return {
+                        name: Text(text, "item") for name, text in _unpacked(facts.loop.target, items[turn]).items()
+                    }
+                if items is not None and values is at_first:
                     return {}
-                if isinstance(items, range):
-                    target = facts.loop.target
-                    return {target.id: Text(str(items[index]), "item")} if isinstance(target, ast.Name) else {}
-                return {name: Text(text, "item") for name, text in items[index].items()}
         names = self._changed.get((code.name, line))
         if names is None:
             possible = set(code.variables)
@@ -440,18 +459,17 @@ class Expectation:
 
     def _new_value(self, facts: LineFacts, code: CodeFlow, line: int, name: str, shown: Mapping[str, str]) -> Text:
         if name in facts.values:
-            text = text_of(facts.values[name], shown)
+            text = self._expressions.text(facts.values[name], shown, code.variables)
             if text is not None:
                 return Text(text, "copied")
         old = shown.get(name)
-        appended = _appended(facts.calls, name, shown)
+        appended = self._appended(facts.calls, code, name, shown)
         if old is not None and appended is not None:
             return appended
         values = self._values.get((code.name, line, name), [])
-        last = [literal(value) for value in values[-2:]]
-        now = literal(old)
-        if len(last) == 2 and all(type(each) is int for each in (*last, now)):
-            return Text(str(now + last[1] - last[0]), "step")
+        numbers = [int(text) for text in (*values[-2:], old) if text is not None and _is_whole_number(text)]
+        if len(numbers) == 3:
+            return Text(str(numbers[2] + numbers[1] - numbers[0]), "step")
         if old is not None and len(old) > 2 and old[0] in "[({'\"":
             return Text(old[:-1], "beginning", whole=False)
         if values and values[-1] != old:
@@ -463,14 +481,20 @@ class Expectation:
         code = step.code
         assert code is not None
         shown = scene.locals_at.get(scene.position.depth, {})
-        facts = self._at(scene.position.here[1])
+        here, line = scene.position.here
+        variables = here.variables if here is not None else ()
+        facts = self._at(line)
         if step.resumes:
             return self._resumed(code, step.line)
         if ".0" in code.variables:
             before = self._entered.get((code.name, code.first_line), {})
             kind = COMPREHENSIONS.get(code.name)
             text = next(
-                (iterator_text(each.generators[0].iter, shown) for each in facts.comprehensions if type(each) is kind),
+                (
+                    self._iterator(each.generators[0].iter, shown, variables)
+                    for each in facts.comprehensions
+                    if type(each) is kind
+                ),
                 None,
             ) or before.get(".0")
             iterated = Text(text, "argument") if text else Text("<", "unknown", whole=False)
@@ -480,11 +504,12 @@ class Expectation:
             name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", None)
             if name != code.name and code.qualname != f"{name}.__init__":
                 continue
-            values = [text_of(argument, shown) for argument in call.args]
+            text_of = partial(self._expressions.text, shown=shown, variables=variables)
+            values = [text_of(argument) for argument in call.args]
             if isinstance(call.func, ast.Attribute) and code.variables[:1] == ("self",):
-                values.insert(0, text_of(call.func.value, shown))
+                values.insert(0, text_of(call.func.value))
             given: dict[str, str | None] = dict(zip(code.variables, values, strict=False))
-            given |= {word.arg: text_of(word.value, shown) for word in call.keywords if word.arg}
+            given |= {word.arg: text_of(word.value) for word in call.keywords if word.arg}
             found: dict[str, Text] = {}
             for variable in code.variables:
                 if variable in given:
@@ -525,10 +550,45 @@ class Expectation:
         facts = self._at(step.line)
         if not facts.returns and not step.suspends and step.code is not None and not step.code.name.startswith("<"):
             return Text(_UNWINDING, "no result")
-        text = text_of(facts.result, scene.locals_at.get(depth, {})) if facts.result is not None else _UNWINDING
-        if text is not None and step.code is not None and not step.code.name.startswith("<"):
-            return Text(text, "copied")
+        if step.code is not None and not step.code.name.startswith("<"):
+            text = self._expressions.text(facts.result, scene.locals_at.get(depth, {}), step.code.variables)
+            if text is not None:
+                return Text(text, "copied")
         return _UNKNOWN
+
+    def _appended(self, calls: Sequence[ast.Call], code: CodeFlow, name: str, shown: Mapping[str, str]) -> Text | None:
+        """The value of a list that the line appends to."""
+        for call in calls:
+            match call.func:
+                case ast.Attribute(value=ast.Name(id=receiver), attr="append") if (
+                    receiver == name and len(call.args) == 1
+                ):
+                    old, item = shown.get(name, ""), self._expressions.text(call.args[0], shown, code.variables)
+                    if not old.startswith("["):
+                        return None
+                    beginning = old[:-1] + (", " if len(old) > 2 else "")
+                    return (
+                        Text(f"{beginning}{item}]", "appended") if item else Text(beginning, "beginning", whole=False)
+                    )
+                case _:
+                    pass
+        return None
+
+    def _iterator(self, iterated: ast.expr, shown: Mapping[str, str], variables: Sequence[str]) -> str | None:
+        """The `repr` of the iterator that a comprehension is given, without its address."""
+        match iterated:
+            case ast.Call(func=ast.Name(id="enumerate" | "zip" as name)):
+                return f"<{name} object>"
+            case ast.Call(func=ast.Attribute(attr="items"), args=[]):
+                return "<dict_itemiterator object>"
+            case ast.Call(func=ast.Name(id="range")):
+                return "<range_iterator object>"
+            case _:
+                try:
+                    value: object = self._expressions.value(iterated, shown, variables)
+                except UnknownError:
+                    return None
+                return f"<{_ITERATORS[type(value)]} object>" if type(value) in _ITERATORS else None
 
     def whole_value(self, scene: Scene, beginning: str) -> str | None:
         """A value seen before that begins so, the latest first."""
@@ -560,19 +620,22 @@ def advance_by_guess(expectation: Expectation, scene: Scene, guess: Guess, steps
     return place.depth >= 0 and not (step.event is Event.RETURN and place.depth == 0 and not step.suspends)
 
 
-def _appended(calls: Sequence[ast.Call], name: str, shown: Mapping[str, str]) -> Text | None:
-    """The value of a list that the line appends to."""
-    for call in calls:
-        match call.func:
-            case ast.Attribute(value=ast.Name(id=receiver), attr="append") if receiver == name and len(call.args) == 1:
-                old, item = shown.get(name, ""), text_of(call.args[0], shown)
-                if not old.startswith("["):
-                    return None
-                beginning = old[:-1] + (", " if len(old) > 2 else "")
-                return Text(f"{beginning}{item}]", "appended") if item else Text(beginning, "beginning", whole=False)
-            case _:
-                pass
-    return None
+def _unpacked(target: ast.expr, item: Any) -> dict[str, str]:
+    """The `repr` that each name of a loop's target gets, as far as that is known."""
+    match target:
+        case ast.Name(id=name):
+            return {name: repr(item)}
+        case ast.Tuple(elts=targets) if isinstance(item, (tuple, list)):
+            found: dict[str, str] = {}
+            for part, value in zip(targets, cast("Sequence[object]", item), strict=False):
+                found |= _unpacked(part, value)
+            return found
+        case _:
+            return {}
+
+
+def _is_whole_number(text: str) -> bool:
+    return text.isascii() and text.removeprefix("-").isdecimal() and len(text) <= _LONGEST_NUMBER
 
 
 def _index(code: CodeFlow, name: str) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from debugger.bindings import RUN_AT_ONCE, Binding
 from debugger.flow import CodeFlow, ModuleFlow, Next
+from debugger.predicted.branches import Way
 from debugger.predicted.prompt import MAIN_DEPTH
 from debugger.trace import Event
 
@@ -46,6 +47,21 @@ def with_names(steps: Sequence[Step], names: Collection[str], shown: Collection[
     `shown` are the names that the Python frame that runs has shown last.
     """
     return [step for step in steps if step.code and _can_have(step, step.code, names, shown)] or [*steps]
+
+
+def on_the_way(steps: Sequence[Step], way: Way) -> list[Step]:
+    """Those of `steps` that keep to the way, or all of them where none does."""
+    return [step for step in steps if _keeps_to(step, way)] or [*steps]
+
+
+def _keeps_to(step: Step, way: Way) -> bool:
+    match step.event:
+        case Event.LINE:
+            return way.has_line(step.line)
+        case Event.RETURN:
+            return way.returns and not step.suspends
+        case _:
+            return way.does_more
 
 
 def _can_have(step: Step, code: CodeFlow, names: Collection[str], shown: Collection[str]) -> bool:
@@ -147,6 +163,11 @@ class Position:
         """The code that runs now, and the last line that it showed."""
         stack = self._explanations[0].stack
         return (stack[-1].code, stack[-1].line) if stack else (None, UNKNOWN_LINE)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether equal lines leave no doubt about that."""
+        return len(self._explanations) == 1
 
     def copy(self) -> Position:
         """A position that can go on by itself."""

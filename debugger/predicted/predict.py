@@ -37,6 +37,7 @@ from debugger.predicted.draft import FrameDrafter, Odds
 from debugger.predicted.entry import certain_entry, misfit
 from debugger.predicted.evaluation import Evaluation, drive, drive_many
 from debugger.predicted.expect import Expectation, Scene
+from debugger.predicted.expressions import Expressions
 from debugger.predicted.grammar import EntryGrammar, LocalsGrammar, ValueGrammar
 from debugger.predicted.position import Position, Step, with_names
 from debugger.predicted.prompt import MAIN_DEPTH, main_frames, main_line, prompt_segments
@@ -161,7 +162,8 @@ class Predictor:
         tree = target.file.parse()
         self._removable = _removable_names(tree)
         self._constants = Constants(tree)
-        self._expectation = Expectation(tree, expected)
+        expressions = Expressions(tree, ast.parse(call.strip(), mode="eval"))
+        self._expectation = Expectation(tree, expressions, expected)
         self._scene = Scene(self._position)
         self._repetition = RepetitionLimit([tree, ast.parse(call.strip(), mode="eval")])
         self._lines: dict[tuple[str, Special], list[int]] = {}
@@ -305,7 +307,7 @@ class Predictor:
     # With the limit to what can come next.
 
     def _constrained_proposal(self) -> Evaluation[Proposal | Outcome]:
-        steps = self._position.steps()
+        steps = self._expectation.steps(self._scene)
         event = yield from self._choose_event(steps)
         steps = [step for step in steps if step.event is event]
         written: Mapping[str, str] = {}

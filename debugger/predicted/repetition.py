@@ -7,11 +7,12 @@ the program says, or the product of two.
 from __future__ import annotations
 
 import ast
+import contextlib
 import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import cast
 
-from debugger.predicted.lines import literal
+from debugger.predicted.literals import UnknownError, value_of
 
 LEAST_REPETITIONS = 32
 """What repeats itself no more often than this is never given up."""
@@ -41,7 +42,8 @@ class RepetitionLimit:
     def learn(self, values: Mapping[str, str]) -> None:
         """Take note of the locals of a frame."""
         for text in values.values():
-            self._note(literal(text))
+            with contextlib.suppress(UnknownError):
+                self._note(value_of(text))
 
     def exceeded(self, tokens: Sequence[int]) -> bool:
         """Whether the frame that these tokens begin repeats itself too often at its present end."""

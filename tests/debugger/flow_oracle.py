@@ -4,6 +4,7 @@ Usage: python flow_oracle.py ROOT < programs.json, a list of {"id", "source", "c
 Runs under every supported interpreter, so it uses the standard library and the package under test alone.
 """
 
+import ast
 import contextlib
 import inspect
 import io
@@ -13,6 +14,8 @@ import sys
 sys.path.insert(0, sys.argv[1])
 
 from debugger.flow import ModuleFlow, Next
+from debugger.predicted.branches import Branches, Turns
+from debugger.predicted.expressions import Expressions
 
 EVENT_LIMIT = 20_000
 
@@ -22,8 +25,13 @@ class OutOfEventsError(BaseException):
 
 
 class Checker:
-    def __init__(self, program, flow):
+    def __init__(self, program, flow, branches, is_certain):
         self.program = program
+        self.branches = branches
+        self.is_certain = is_certain
+        self.turns = {}  # frame -> its Turns
+        self.ways = {}  # frame -> the Way that it must take now
+        self.decided = 0  # ways that were to be taken, and were
         self.flow = flow
         self.frames = {}  # frame -> [candidate flows, choices after the last event, last line, suspended]
         self.shown = {}  # frame -> its locals at its last CALL or LINE, unless an exception came since
@@ -44,6 +52,7 @@ class Checker:
         if self.events > EVENT_LIMIT:
             raise OutOfEventsError
         line = frame.f_lineno
+        self.check_way(frame, event, line)
         if event == "line":
             self.check_bindings(frame, line)
         elif event == "return" and frame in self.shown:
@@ -89,6 +98,30 @@ class Checker:
         if is_function and not any(present == [name for name in c.variables if name in present] for c in codes):
             self.fail(frame, "call", f"locals {present} are not in the order of {[c.variables for c in codes]}")
         self.frames[frame] = [codes, [(code, code.entry) for code in codes], None, False]
+
+    def check_way(self, frame, event, line):
+        callers = [frame.f_back] if event == "call" else []
+        for each in [frame, *callers]:
+            way = self.ways.pop(each, None)
+            if way is None:
+                continue
+            self.decided += 1
+            if each is not frame or event == "exception":
+                right = way.does_more
+            else:
+                right = way.has_line(line) if event == "line" else way.returns
+            if not right:
+                self.fail(each, event, f"not by {way} from {self.turns[each]}")
+        if event == "call" and frame not in self.turns:
+            self.turns[frame] = Turns()
+        elif event == "line":
+            values, cells = frame.f_locals, frame.f_code.co_cellvars  # see above
+            shown = {name: _plain(values[name]) for name in values if name not in cells}
+            turns = self.turns[frame] = self.branches.follow(self.turns[frame], line, shown)
+            codes = self.frames[frame][0]
+            way = self.branches.way(turns, codes[0]) if len(codes) == 1 else None
+            if way is not None and self.is_certain:
+                self.ways[frame] = way
 
     def check_bindings(self, frame, line):
         shown = self.shown.get(frame)
@@ -142,13 +175,23 @@ def _text(value):
     return repr(value) if type(value) in (int, float, complex, bool, str, bytes, type(None)) else None
 
 
+def _plain(value):
+    """The `repr` of numbers, strings and what holds nothing else; of others none that says what they are."""
+    if type(value) in (list, tuple, set, dict):
+        parts = [*value, *value.values()] if type(value) is dict else value
+        return repr(value) if all(_plain(part) != "<object>" for part in parts) else "<object>"
+    return _text(value) or "<object>"
+
+
 def check(program, report):
     calls = program["calls"]
     flow = ModuleFlow.from_source(program["source"], "<program>", calls)
+    tree = ast.parse(program["source"])
     namespace = {"__name__": "program"}
     exec(compile(program["source"], "<program>", "exec", dont_inherit=True), namespace)
     for call in calls:
-        checker = Checker(program["id"], flow)
+        expressions = Expressions(tree, ast.parse(call, mode="eval"))
+        checker = Checker(program["id"], flow, Branches(tree, expressions), expressions.are_certain)
         code = compile(call, "<call>", "eval")
         sys.settrace(checker)
         try:
@@ -163,6 +206,7 @@ def check(program, report):
         report["events"] += checker.events
         report["kept"] += checker.kept
         report["returned"] += checker.returned
+        report["decided"] += checker.decided
         report["line_steps"] += len(checker.choices)
         report["choices"] += sum(checker.choices)
         report["single"] += checker.choices.count(1)
@@ -170,7 +214,7 @@ def check(program, report):
 
 
 def main():
-    names = ("calls", "events", "kept", "returned", "line_steps", "choices", "single", "long", "raised")
+    names = ("calls", "events", "kept", "returned", "decided", "line_steps", "choices", "single", "long", "raised")
     report = {**dict.fromkeys(names, 0), "failures": [], "broken": []}
     for program in json.load(sys.stdin):
         with contextlib.redirect_stdout(io.StringIO()):
