@@ -51,7 +51,8 @@ def value(text: str, source: str = MODULE, variables: tuple[str, ...] = ("local"
     float('nan') == x|isinstance(n, (int, str))|isinstance(s, list)|type(n) is int|type(s) == str|bool(d)|ord('a')
     nothing is None|nothing is not None|n is None|(n > 3) is True|n if n > 3 else x|s.isdigit()|s.count('l')|xs.index(2)
     kinds & {1, 9}|kinds == {3, 2, 1}|len(kinds)|max(kinds) == 3|empty == set()|kinds.issubset({1})
-    d.keys() == {'a', 'b'}|', '.join(['a', 'b'])|s.replace('l', '')|s.split('l')|round(x)|divmod(n, 2)|any(xs)|all([n, x])|{n: s}|{n, 1}|[n, x]
+    d.keys() == {'a', 'b'}|', '.join(['a', 'b'])
+    s.replace('l', '')|s.split('l')|round(x)|divmod(n, 2)|any(xs)|all([n, x])|{n: s}|{n, 1}|[n, x]
     """.replace("\n", "|").split("|"),
 )
 def test_what_python_gives(text):
