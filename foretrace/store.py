@@ -25,7 +25,7 @@ import foretrace
 from debugger.target import Target
 from debugger.trace import Ending, Event, Frame, Outcome, Trace
 
-FORMAT = 4
+FORMAT = 5
 """Counts up when a prediction of the same input may come out differently."""
 MAX_BYTES = 64 << 20
 """What has not been asked for for longest goes first."""

@@ -1,16 +1,17 @@
-"""Where a run goes on from an `if`, `while` or `for`, if the values that it has shown decide that."""
+"""Where a run goes on from an `if`, `while` or `for`, and with which item, if the values that it has shown say so."""
 
 from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, TypeAlias, cast
 
 from debugger.flow import CodeFlow
-from debugger.predicted.expressions import Expressions, bound_names
-from debugger.predicted.literals import UnknownError
+from debugger.predicted.expressions import Expressions, bound_names, has_set
+from debugger.predicted.literals import UnknownError, is_immutable
 
 _Branching: TypeAlias = ast.If | ast.While | ast.For
 _PAIRING = ("enumerate", "reversed", "zip")
@@ -31,6 +32,8 @@ class Way:
     """The frame may end instead."""
     does_more: bool = False
     """The line has a statement of its own behind the condition, which may call and raise."""
+    items: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What a loop gives to its names: the `repr` of each, as far as that is certain."""
 
     def has_line(self, line: int) -> bool:
         """Whether the next `line` event can be this one."""
@@ -102,32 +105,38 @@ class Branches:
             return None  # a line of it is not the whole
         try:
             if isinstance(statement, ast.For):
-                holds = self._goes_on(statement, turns, code)
-            else:
-                holds = bool(self._expressions.value(statement.test, turns.shown, code.variables))
+                items = self._next_items(statement, turns, code)
+                way = _way(statement, items is not None)
+                return way and replace(way, items=items or {})
+            holds = bool(self._expressions.value(statement.test, turns.shown, code.variables))
         except UnknownError:
             return None
         if statement.body[0].lineno == statement.lineno and statement.lineno in self._cleaned_up:
             return None
         return _way(statement, holds)
 
-    def _goes_on(self, loop: ast.For, turns: Turns, code: CodeFlow) -> bool:
-        """Whether a loop has one more item. Raises UnknownError."""
+    def _next_items(self, loop: ast.For, turns: Turns, code: CodeFlow) -> Mapping[str, str] | None:
+        """What a loop gives to its names next; None where nothing is left. Raises UnknownError."""
         if loop.lineno not in turns.loops or code.is_generator:
             raise UnknownError  # turns are not counted where a frame is left and resumed
         turn, at_first = turns.loops[loop.lineno]
         if turn and loop.lineno in self._restarting:
             raise UnknownError
         items = self.iterated(loop.iter, at_first, code.variables)
-        if turn and not isinstance(items, (str, bytes, tuple, range)) and not _is_made_for_the_loop(loop.iter):
+        has_own = isinstance(items, (str, bytes, tuple, range)) or _is_made_for_the_loop(loop.iter)
+        if turn and not has_own:
             items = self._as_it_is_now(items, loop, at_first, turns.shown, code)
         if turn >= len(items):
-            return False
+            return None
+        item = items[turn] if isinstance(items, Sequence) else next(islice(items, turn, None))
+        is_known = not isinstance(items, (set, frozenset))  # whose order is not told
+        if is_known and turn and has_own:
+            is_known = is_immutable(item)  # else it may have been changed since the loop began
+        if is_known:
+            return dict(_unpacked(loop.target, item))
         if not isinstance(loop.target, ast.Name):
-            if isinstance(items, (set, frozenset)):
-                raise UnknownError
-            _check_unpacking(loop.target, [*items][turn])
-        return True
+            raise UnknownError
+        return {}
 
     def _as_it_is_now(
         self,
@@ -236,15 +245,17 @@ def _keys(items: object) -> object:
     return [*cast("Mapping[object, object]", mapping)] if isinstance(mapping, Mapping) else None
 
 
-def _check_unpacking(target: ast.expr, item: Any) -> None:
-    """Raises UnknownError where an item may not fit the names that it is given to."""
+def _unpacked(target: ast.expr, item: Any) -> Iterator[tuple[str, str]]:
+    """The names that an item is given to, each with its `repr`. Raises UnknownError where it may not fit them."""
     match target:
-        case ast.Name():
+        case ast.Name(id=name):
+            if not has_set(item):
+                yield name, repr(item)
             return
         case ast.Tuple(elts=targets) | ast.List(elts=targets) if isinstance(item, (tuple, list, str)):
             if len(targets) == len(cast("Sequence[object]", item)):
                 for part, value in zip(targets, cast("Sequence[object]", item), strict=True):
-                    _check_unpacking(part, value)
+                    yield from _unpacked(part, value)
                 return
         case _:
             pass

@@ -209,11 +209,15 @@ class Expectation:
     def steps(self, scene: Scene) -> list[Step]:
         """Every frame that can come next, as far as control flow and the values shown tell."""
         steps = scene.position.steps()
-        way = self._way(scene) if self._expressions.are_certain and scene.position.is_certain else None
+        way = self.certain_way(scene)
         return steps if way is None else on_the_way(steps, way)
 
+    def certain_way(self, scene: Scene) -> Way | None:
+        """The way that control takes now, if the last frame is a line that says so without doubt."""
+        return self._way(scene) if self._expressions.are_certain and scene.position.is_certain else None
+
     def _way(self, scene: Scene) -> Way | None:
-        """The way that control takes now, if the last frame is a line that says so."""
+        """The same, where objects may be something else than they look like."""
         code, _ = scene.position.here
         if code is None or scene.previous is None or scene.previous.event is not Event.LINE:
             return None

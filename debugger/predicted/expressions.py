@@ -290,14 +290,14 @@ class _Evaluation:
             case ast.Name(id=name) if name in _FUNCTIONS and name not in self._variables:
                 if not self._expressions.is_builtin(name) or (name == "type" and len(given) != 1):
                     raise UnknownError
-                if name not in _ORDERLESS and any(map(_has_set, given)):
+                if name not in _ORDERLESS and any(map(has_set, given)):
                     raise UnknownError
                 if name in ("pow", "list", "tuple", "sorted", "set", "frozenset", "sum", "any", "all", "min", "max"):
                     _check_size(name, given)
                 return getattr(builtins, name)(*given, **named)
             case ast.Attribute(value=receiver, attr=name):
                 value: object = self.value(receiver)
-                if name not in _METHODS.get(type(value), ()) or (name == "join" and _has_set(given)):
+                if name not in _METHODS.get(type(value), ()) or (name == "join" and has_set(given)):
                     raise UnknownError
                 return getattr(value, name)(*given, **named)
             case _:
@@ -330,10 +330,10 @@ def _operated(kind: ast.operator, left: Any, right: Any) -> Any:
     return _OPERATORS[type(kind)](left, right)
 
 
-def _has_set(value: Any) -> bool:
+def has_set(value: Any) -> bool:
     """Whether there is a set of several elements in it, of which no `repr` tells the order."""
     if isinstance(value, (set, frozenset)):
         return len(cast("Collection[object]", value)) > 1
     if isinstance(value, dict):
-        return any(map(_has_set, cast("dict[object, object]", value).values()))
-    return isinstance(value, (list, tuple)) and any(map(_has_set, cast("Sequence[object]", value)))
+        return any(map(has_set, cast("dict[object, object]", value).values()))
+    return isinstance(value, (list, tuple)) and any(map(has_set, cast("Sequence[object]", value)))

@@ -366,6 +366,10 @@ class Predictor:
         possible = bindings[0].possible.union(*(each.possible for each in bindings))
         gone = bindings[0].gone.intersection(*(each.gone for each in bindings))
         fixed = {name: text for name, text in shown.items() if name not in possible and self._constants.stays(text)}
+        way = self._expectation.certain_way(self._scene)
+        if way is not None and all(way.has_line(step.line) for step in steps):
+            fixed |= {name: text for name, text in way.items.items() if name in certain}
+            known = {name: text for name, text in known.items() if way.items.get(name, text) == text}
         return LocalsGrammar(
             [name for name in variables if name in possible and name not in gone],
             tuple(name for name in shown if name not in gone),

@@ -32,6 +32,7 @@ class Checker:
         self.turns = {}  # frame -> its Turns
         self.ways = {}  # frame -> the Way that it must take now
         self.decided = 0  # ways that were to be taken, and were
+        self.items = 0  # what loops were to give, and gave
         self.flow = flow
         self.frames = {}  # frame -> [candidate flows, choices after the last event, last line, suspended]
         self.shown = {}  # frame -> its locals at its last CALL or LINE, unless an exception came since
@@ -112,6 +113,10 @@ class Checker:
                 right = way.has_line(line) if event == "line" else way.returns
             if not right:
                 self.fail(each, event, f"not by {way} from {self.turns[each]}")
+            for name, text in way.items.items():
+                self.items += 1
+                if _plain(frame.f_locals[name]) != text:
+                    self.fail(each, event, f"{name} is not {text} by {way} from {self.turns[each]}")
         if event == "call" and frame not in self.turns:
             self.turns[frame] = Turns()
         elif event == "line":
@@ -207,6 +212,7 @@ def check(program, report):
         report["kept"] += checker.kept
         report["returned"] += checker.returned
         report["decided"] += checker.decided
+        report["items"] += checker.items
         report["line_steps"] += len(checker.choices)
         report["choices"] += sum(checker.choices)
         report["single"] += checker.choices.count(1)
@@ -214,7 +220,8 @@ def check(program, report):
 
 
 def main():
-    names = ("calls", "events", "kept", "returned", "decided", "line_steps", "choices", "single", "long", "raised")
+    names = ("calls", "events", "kept", "returned", "decided", "items", "line_steps", "choices", "single")
+    names += ("long", "raised")
     report = {**dict.fromkeys(names, 0), "failures": [], "broken": []}
     for program in json.load(sys.stdin):
         with contextlib.redirect_stdout(io.StringIO()):

@@ -62,6 +62,7 @@ def test_every_step_of_a_real_run_is_allowed(version: str, name: str) -> None:
     assert report["kept"] > report["line_steps"] / 2
     assert report["returned"] > len(programs) / 2
     assert report["decided"] > report["line_steps"] / 3
+    assert report["items"] > report["line_steps"] / 10
 
 
 @pytest.mark.parametrize("version", INTERPRETERS)
@@ -79,6 +80,9 @@ def test_every_step_of_a_hard_program_is_allowed(version: str) -> None:
     assert report["events"] > 4_000
 
 
+SMALL = "def f(a, b):\n    for b in (7, b):\n        b += 1\n    if a:\n        a = 2\n    return a\n"
+
+
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
@@ -87,6 +91,7 @@ def test_every_step_of_a_hard_program_is_allowed(version: str) -> None:
         ("possible.union(instruction.deletes, instruction.stores)", "possible"),
         ("self._instructions[start].loads", "'b'"),
         ("holds = bool(", "holds = not bool("),
+        ("yield name, repr(item)", "yield name, '3'"),
     ],
 )
 def test_the_oracle_notices_a_wrong_step(tmp_path: Path, right: str, wrong: str) -> None:
@@ -94,7 +99,7 @@ def test_the_oracle_notices_a_wrong_step(tmp_path: Path, right: str, wrong: str)
         changed = tmp_path / path.relative_to(ROOT)
         changed.parent.mkdir(parents=True, exist_ok=True)
         changed.write_text(path.read_text("utf-8").replace(right, wrong), "utf-8")
-    programs = [{"id": "p", "source": "def f(a, b):\n    if a:\n        a = 2\n    return a\n", "calls": ["f(1, 3)"]}]
+    programs = [{"id": "p", "source": SMALL, "calls": ["f(1, 3)"]}]
     done = subprocess.run(
         [sys.executable, str(ORACLE), str(tmp_path)],
         input=json.dumps(programs),

@@ -142,6 +142,35 @@ def test_turns_are_not_counted_behind_a_line_that_is_not_certain():
     ]
 
 
+def items(found: list[Way | None]) -> list[Mapping[str, str] | None]:
+    return [way and way.items for way in found]
+
+
+def test_a_loop_gives_its_names_what_it_goes_through():
+    source = "def f(s):\n    for i, c in enumerate(s):\n        i = 0\n    return s\n"
+    shown = {"s": "'ab'"}
+    found = items(ways(source, (2, shown), (3, shown), (2, shown), (3, shown), (2, shown)))
+    assert found == [{"i": "0", "c": "'a'"}, None, {"i": "1", "c": "'b'"}, None, {}]
+
+
+def test_what_may_have_changed_since_a_loop_began_is_not_told():
+    source = "def f(rows):\n    for row in list(rows):\n        rows[1].append(0)\n    return rows\n"
+    first, later = {"rows": "[[1], [2]]"}, {"rows": "[[1], [2, 0]]"}
+    assert items(ways(source, (2, first), (3, first), (2, later))) == [{"row": "[1]"}, None, {}]
+    source = source.replace("list(rows)", "rows")
+    assert items(ways(source, (2, first), (3, first), (2, later))) == [{"row": "[1]"}, None, {"row": "[2, 0]"}]
+    pairs = "def f(rows):\n    for a, b in list(rows):\n        rows[1].append(0)\n    return rows\n"
+    two = {"rows": "[[1, 2], [3, 4]]"}
+    assert items(ways(pairs, (2, two), (3, two), (2, two))) == [{"a": "1", "b": "2"}, None, None]
+
+
+def test_the_order_of_a_set_is_not_told():
+    source = "def f(s):\n    for x in s:\n        pass\n    return s\n"
+    assert items(ways(source, (2, {"s": "{1, 2}"}))) == [{}]
+    assert items(ways(source, (2, {"s": "[{1, 2}, 3]"}))) == [{}]
+    assert ways(source.replace("for x", "for x, y"), (2, {"s": "{(1, 2), (3, 4)}"})) == [None]
+
+
 COUNT = """\
 def f(xs, n):
     for x in xs:
@@ -168,6 +197,19 @@ def test_a_prediction_takes_the_way_that_its_own_values_say(step, line):
 
     assert predicted(COUNT).line == real[step].line
     assert predicted(COUNT, constrained=False).source == text
+
+
+def test_a_prediction_goes_through_a_loop_item_by_item():
+    real = record_in_process(COUNT, "f([7, 1], 3)").frames
+    other = replace(real[3], locals={**real[3].locals, "x": "8"})
+    assert real[2].line == 3 and other.line == real[3].line
+    model = [*main_frames("f([7, 1], 3)"), *real[:2], replace(real[2], locals={**real[2].locals, "x": "8"})]
+    free, held = (
+        predict(ScriptedRuntime(list(encode_frames(model))), target_of(COUNT, "f([7, 1], 3)"), "f([7, 1], 3)",
+                max_frames=3, constrained=limited).frames[2].locals["x"]
+        for limited in (False, True)
+    )  # fmt: skip
+    assert (free, held) == ("8", "7")
 
 
 def test_where_objects_may_look_like_numbers_the_model_says_which_way():
