@@ -305,8 +305,8 @@ def to_json(measured: Sequence[Measured], temperature: float) -> dict[str, Any]:
     judged = [each for case in measured for each in case.judged]
     return {
         **asdict(Summary.of(measured)),
-        "calibration_error": calibration_error(judged, temperature),
-        "calibration_error_uncalibrated": calibration_error(judged),
+        "calibration_error": calibration_error(judged, temperature) if judged else None,
+        "calibration_error_uncalibrated": calibration_error(judged) if judged else None,
         "confidence_temperature": temperature,
         "by_kind": {name: asdict(summary) for name, summary in by(measured, lambda case: case.kind).items()},
         "by_length": {name: asdict(summary) for name, summary in by(measured, length_class).items()},
@@ -322,10 +322,12 @@ def main() -> None:
     parser.add_argument("--programs", type=int, default=0, help=f"how many (default {FULL}, with --quick {QUICK})")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--max-frames", type=int, default=60, help="longest real run of mbpp and humaneval")
-    parser.add_argument("--unconstrained", action="store_true", help="without the limit to possible next lines")
+    parser.add_argument("--unconstrained", action="store_true", help="without the limits to what can come next")
     parser.add_argument("--threads", type=int, help="of llama.cpp; else one for each core")
     parser.add_argument("--plot", type=Path, help="write the reliability diagram here (.svg or .png)")
     options = parser.parse_args()
+    if options.plot and options.unconstrained:
+        parser.error("without limits no confidence is told, so there is nothing to plot: leave out one of the two")
     count = options.programs or (QUICK if options.quick else FULL)
     if options.set == "generated":
         cases = generated(count)
