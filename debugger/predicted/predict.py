@@ -1,9 +1,9 @@
 """From a function and a call to a predicted Trace: the model writes frame after frame, held to what a run can do.
 
-The predictor never evaluates user code. It knows the program's control flow and the format, and uses both to rule out
-what cannot come next: an event or a line that cannot follow, locals that nothing has bound, other values of names that
-nothing has assigned, text that is no JSON. Every new value is the model's. Among what is left, the likeliest token is
-taken (greedy decoding).
+The predictor never runs user code. It knows the program's control flow and the format, and uses both to rule out what
+cannot come next: an event or a line that cannot follow, the way that a condition on values which the prediction itself
+shows does not go, locals that nothing has bound, other values of names that nothing has assigned, text that is no JSON.
+Every value that is not copied is the model's. Among what is left, the likeliest token is taken (greedy decoding).
 """
 
 from __future__ import annotations

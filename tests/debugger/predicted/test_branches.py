@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import itertools
+import json
 import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,8 +18,11 @@ from debugger.predicted.codec import encode_frames
 from debugger.predicted.expressions import Expressions
 from debugger.predicted.predict import predict
 from debugger.predicted.prompt import main_frames
+from debugger.predicted.replay import read_prediction
 from debugger.trace import Event, Frame
+from tests.data import cwm_samples
 from tests.debugger.predicted.scripted import ScriptedRuntime
+from tests.debugger.predicted.test_codec import agreeing_frames
 from tests.debugger.predicted.test_predict import check, target_of
 
 
@@ -243,3 +248,35 @@ def test_equal_lines_that_leave_open_where_a_run_is_rule_nothing_out(tmp_path):
     """
     check(textwrap.dedent(source), "f(Box(), [1, 2])", tmp_path / "program.py")
     check(textwrap.dedent(source), "f(1, [1, 2])", tmp_path / "program.py")
+
+
+def test_real_outputs_of_the_large_model_go_wrong_against_their_own_values():
+    """CWM 32B, 89 published outputs: up to its first mistake nothing is ruled out, and of 76 first mistakes ten are."""
+    ruled_out = 0
+    for sample in cwm_samples():
+        source, _, main = sample["source"].partition("\ndef main(): # << START_OF_TRACE\n")
+        call = main.strip().removeprefix("return ")
+        frames = read_prediction(json.dumps(sample["frames"]), source, "program.py", target="f", call=call).frames
+        right = agreeing_frames(sample) - len(main_frames(call))
+        tree = ast.parse(source)
+        expressions = Expressions(tree, ast.parse(call, mode="eval"))
+        branches = Branches(tree, expressions)
+        codes = {code.name: code for code in ModuleFlow.from_source(source, "program.py", [call]).codes}
+        turns: dict[int, Turns] = {}
+        for frame, following in itertools.pairwise(frames[: right + 1]):
+            if frame.event is Event.CALL:
+                turns[frame.depth] = Turns()
+            if frame.event is not Event.LINE or not expressions.are_certain:
+                continue
+            turns[frame.depth] = branches.follow(turns[frame.depth], frame.line, frame.locals)
+            way = branches.way(turns[frame.depth], codes[frame.function])
+            if way is not None and following.depth == frame.depth and not takes(following, way):
+                assert following is frames[right]
+                ruled_out += 1
+    assert ruled_out == 10
+
+
+def takes(frame: Frame, way: Way) -> bool:
+    if frame.event is not Event.LINE:
+        return way.returns if frame.event is Event.RETURN else way.does_more
+    return way.has_line(frame.line) and all(frame.locals[name] == text for name, text in way.items.items())
