@@ -15,7 +15,7 @@ export PYTHONHASHSEED := 0
 .PHONY: demo test test-all check format bench vsix nano clean
 
 demo: $(VENV)/installed
-	@$(BIN)/foretrace diff examples/total.py examples/strawberry.py || test $$? -eq 1 # diverged: worth seeing
+	@$(BIN)/foretrace diff examples/strawberry.py examples/caesar.py || test $$? -eq 1 # diverged: worth seeing
 
 test: $(VENV)/installed-dev $(VSIX) $(CODE_SERVER_PACKAGES)
 	@./setup.sh chromium chromium

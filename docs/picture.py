@@ -1,6 +1,6 @@
 """Draws the README's picture: what `foretrace diff` prints for an example, in colour.
 
-python docs/picture.py examples/total.py examples/strawberry.py docs/images/diff.svg
+python docs/picture.py examples/strawberry.py examples/caesar.py docs/images/diff.svg
 """
 
 from __future__ import annotations

@@ -299,11 +299,12 @@ def test_impossible_lines_are_only_written_without_limits(tmp_path):
         (1, {"n": "3", "total": "0"}, {"n": "3"}),
         (2, {"n": "4", "total": "0"}, {"n": "3", "total": "0"}),
         (2, {"n": "3", "total": "0", "i": "0"}, {"n": "3", "total": "0"}),
-        (3, {"n": "3", "total": "0", "i": "1"}, {"n": "3", "total": "0", "i": "1"}),
+        (3, {"n": "3", "total": "0", "i": "1"}, {"n": "3", "total": "0", "i": "0"}),
+        (4, {"n": "3", "total": "5", "i": "0"}, {"n": "3", "total": "5", "i": "0"}),
         (4, {"n": "3", "total": "0", "i": "1"}, {"n": "3", "total": "0", "i": "0"}),
     ],
 )
-def test_locals_that_a_line_does_not_change_are_only_changed_without_limits(number, locals_, ruled_out, tmp_path):
+def test_locals_that_a_line_does_not_compute_are_only_changed_without_limits(number, locals_, ruled_out, tmp_path):
     real = record_in_process(LOOP, "f(3)").frames
     wrong = [*real[:number], replace(real[number], locals=locals_)]
     segments = list(encode_frames([*main_frames("f(3)"), *wrong]))
@@ -360,7 +361,7 @@ def test_a_function_is_called_only_from_lines_that_name_it():
 def test_a_real_frame_can_replace_a_wrong_one(tmp_path):
     actual = record_in_process(LOOP, "f(2)")
     wrong = [
-        segment if isinstance(segment, Special) else segment.replace('"i": "1"', '"i": "7"')
+        segment if isinstance(segment, Special) else segment.replace('"total": "1"', '"total": "7"')
         for segment in script("f(2)", actual)
     ]
     runtime = ScriptedRuntime(wrong)
@@ -378,9 +379,9 @@ def test_a_real_frame_can_replace_a_wrong_one(tmp_path):
             frame.value,
         ):
             differing.append(index)
-            assert proposal.frame.locals["i"] == "7"
+            assert proposal.frame.locals["total"] == "7"
         predictor.force(frame)
-    assert differing == [5]
+    assert differing == [6]
     assert predictor.trace(actual.outcome) == actual
     assert predictor.outcome() == actual.outcome
 
@@ -389,7 +390,7 @@ def test_each_value_that_is_the_models_choice_has_a_probability(tmp_path):
     _, runtime = loop(tmp_path)
     trace = predict(runtime, target_of(LOOP, "f(3)"), "f(3)")
     assert trace.frames[0].confidence == {}  # the call says it
-    assert [set(frame.confidence) for frame in trace.frames[1:6]] == [set(), {"total"}, {"i"}, {"total"}, {"i"}]
+    assert [set(frame.confidence) for frame in trace.frames[1:6]] == [set(), {"total"}, set(), {"total"}, set()]
     assert trace.frames[-1].confidence == {}  # `return total`
     for frame in trace.frames:
         assert all(0.99 < probability <= 1 for probability in frame.confidence.values())
