@@ -261,6 +261,8 @@ class _Evaluation:
     def _name(self, name: str) -> Any:
         if name in self._variables or name in self._shown:
             return value_of(self._shown.get(name))
+        if name.startswith("__") and not name.endswith("__"):
+            raise UnknownError  # in a class it is called otherwise
         return self._expressions.global_value(name)
 
     def _index(self, node: ast.expr) -> Any:

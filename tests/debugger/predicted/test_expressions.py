@@ -100,6 +100,7 @@ def test_what_is_not_certain_is_not_told(text):
         ("LIMIT", "if a:\n    LIMIT = 1\n"),
         ("LIMIT", "LIMIT = 1\ndel LIMIT\n"),
         ("LIMIT", "LIMIT = f()\n"),
+        ("__limit", "__limit = 1\nclass A:\n    def f(self):\n        __limit = 2\n"),
     ],
 )
 def test_names_may_mean_something_else(text, source):
