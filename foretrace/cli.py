@@ -98,7 +98,7 @@ Python = Annotated[
     ),
 ]
 Unconstrained = Annotated[
-    bool, typer.Option("--unconstrained", help="Let the model write any step next, not only those that are possible.")
+    bool, typer.Option("--unconstrained", help="Let the model write any step next, not only possible ones.")
 ]
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Predict anew, and keep nothing, also where the same was predicted before.")

@@ -84,15 +84,16 @@ class Branches:
         if line is None:
             return Turns(None, shown)
         loop = self._statements.get(line)
+        if not isinstance(loop, ast.For):
+            return Turns(line, shown, turns.loops)
         loops = {**turns.loops}
-        if isinstance(loop, ast.For):
-            if turns.line is None:
-                loops.pop(line, None)
-            elif turns.line not in _lines(loop, loop.body):
-                loops[line] = (0, shown)
-            elif line in loops:
-                turn, at_first = loops[line]
-                loops[line] = (turn + 1, at_first)
+        if turns.line is None:
+            loops.pop(line, None)
+        elif turns.line not in _lines(loop, loop.body):
+            loops[line] = (0, shown)
+        elif line in loops:
+            turn, at_first = loops[line]
+            loops[line] = (turn + 1, at_first)
         return Turns(line, shown, loops)
 
     def way(self, turns: Turns, code: CodeFlow) -> Way | None:

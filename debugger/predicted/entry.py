@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from debugger.flow import CodeFlow, ModuleFlow
+from debugger.predicted.expressions import bound_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +113,7 @@ def _runs_nothing(node: ast.AST) -> bool:
 
 def _binds(node: ast.stmt, name: str) -> bool:
     """Whether a statement of the module's top level can give the name a value."""
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return node.name == name
-    return any(
-        (isinstance(each, ast.Name) and each.id == name and isinstance(each.ctx, ast.Store))
-        or (isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and each.name == name)
-        or (isinstance(each, ast.alias) and (each.asname or each.name) == name)
-        for each in ast.walk(node)
-    )
+    return name in bound_names(node)
 
 
 def _bind(parameters: ast.arguments, call: ast.Call) -> dict[str, ast.expr] | None:

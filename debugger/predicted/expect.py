@@ -208,11 +208,15 @@ class Expectation:
 
     def steps(self, scene: Scene) -> list[Step]:
         """Every frame that can come next, as far as control flow and the values shown tell."""
-        steps = scene.position.steps()
-        way = self.certain_way(scene)
-        return steps if way is None else on_the_way(steps, way)
+        return self.steps_and_way(scene)[0]
 
-    def certain_way(self, scene: Scene) -> Way | None:
+    def steps_and_way(self, scene: Scene) -> tuple[list[Step], Way | None]:
+        """The same, and the way that they keep to, if there is one."""
+        steps = scene.position.steps()
+        way = self._certain_way(scene)
+        return (steps if way is None else on_the_way(steps, way)), way
+
+    def _certain_way(self, scene: Scene) -> Way | None:
         """The way that control takes now, if the last frame is a line that says so without doubt."""
         return self._way(scene) if self._expressions.are_certain and scene.position.is_certain else None
 

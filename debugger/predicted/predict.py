@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from debugger.flow import CodeFlow, ModuleFlow
+from debugger.predicted.branches import Way
 from debugger.predicted.codec import (
     EVENT_OF_SPECIAL,
     SPECIAL_OF_EVENT,
@@ -162,10 +163,10 @@ class Predictor:
         tree = target.file.parse()
         self._removable = _removable_names(tree)
         self._constants = Constants(tree)
-        expressions = Expressions(tree, ast.parse(call.strip(), mode="eval"))
-        self._expectation = Expectation(tree, expressions, expected)
+        called = ast.parse(call.strip(), mode="eval")
+        self._expectation = Expectation(tree, Expressions(tree, called), expected)
         self._scene = Scene(self._position)
-        self._repetition = RepetitionLimit([tree, ast.parse(call.strip(), mode="eval")])
+        self._repetition = RepetitionLimit([tree, called])
         self._lines: dict[tuple[str, Special], list[int]] = {}
         self._encoder = FrameEncoder()
         self._previous: Frame | None = None
@@ -307,14 +308,14 @@ class Predictor:
     # With the limit to what can come next.
 
     def _constrained_proposal(self) -> Evaluation[Proposal | Outcome]:
-        steps = self._expectation.steps(self._scene)
+        steps, way = self._expectation.steps_and_way(self._scene)
         event = yield from self._choose_event(steps)
         steps = [step for step in steps if step.event is event]
         written: Mapping[str, str] = {}
         if event in (Event.CALL, Event.LINE):
             confidence: dict[str, float] = {}
             known = self._known_locals(event)
-            written = parse_locals((yield from self._write(self._locals_grammar(event, steps, known), confidence)))
+            written = parse_locals((yield from self._write(self._locals_grammar(event, steps, known, way), confidence)))
             # Names tell apart what shares a line, such as a lambda and the generator expression in it.
             steps = with_names(steps, written.keys(), self._shown)
             source, steps = yield from self._choose_line(steps, Special.ACTION, Special.FRAME)
@@ -346,7 +347,9 @@ class Predictor:
         """What the Python frame that runs has shown last."""
         return self._locals_at.get(self._position.depth, {})
 
-    def _locals_grammar(self, event: Event, steps: Sequence[Step], known: Mapping[str, str]) -> LocalsGrammar:
+    def _locals_grammar(
+        self, event: Event, steps: Sequence[Step], known: Mapping[str, str], way: Way | None
+    ) -> LocalsGrammar:
         variables = dict.fromkeys(name for step in steps if step.code for name in step.code.variables)
         shown = self._shown
         if event is Event.CALL:
@@ -366,7 +369,6 @@ class Predictor:
         possible = bindings[0].possible.union(*(each.possible for each in bindings))
         gone = bindings[0].gone.intersection(*(each.gone for each in bindings))
         fixed = {name: text for name, text in shown.items() if name not in possible and self._constants.stays(text)}
-        way = self._expectation.certain_way(self._scene)
         if way is not None and all(way.has_line(step.line) for step in steps):
             fixed |= {name: text for name, text in way.items.items() if name in certain}
             known = {name: text for name, text in known.items() if way.items.get(name, text) == text}
